@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * towline.h - libtowline: Docker-compatible services for engines that have none of their own, to be
+ * handed to image_pull.so (image_pull.h), and what a host does with the images afterwards.
+ *
+ * The rules are image_pull.h's: arguments are borrowed, results and texts of failures come through
+ * the caller's sink, functions answer with an enum image_pull_code, structs that callers make begin
+ * with their size. Objects are freed by the function named after them, which accepts NULL. Every
+ * object may be used by many threads, and a store by many processes, at once, unless it says
+ * otherwise.
+ */
+#ifndef TOWLINE_H
+#define TOWLINE_H
+
+#include "image_pull.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define TOWLINE_API __attribute__((visibility("default")))
+#else
+#define TOWLINE_API
+#endif
+
+/* "0.1.0" */
+TOWLINE_API const char *towline_version(void);
+
+/* A sink that keeps one text or value, for callers that want no sink of their own. Zero-initialise,
+ * then towline_text_init; towline_text_free when done. */
+struct towline_text {
+	size_t struct_size;
+	struct image_pull_sink sink; /* hand this to a call */
+	char *value;                 /* the last value, NUL-terminated; NULL if none came */
+	size_t value_size;
+	char *message; /* the text of the failure; NULL if none came */
+};
+TOWLINE_API void towline_text_init(struct towline_text *text);
+TOWLINE_API void towline_text_free(struct towline_text *text);
+/* The message, or a fitting one for the code. Never NULL. */
+TOWLINE_API const char *towline_text_message(const struct towline_text *text, int code);
+
+/* ---- engine.json
+ * --------------------------------------------------------------------------------------- */
+
+/* Members are never NULL unless it is said; they live as long as the config. */
+struct towline_config {
+	size_t struct_size;
+	const char *file;        /* the file that was read; "" for built-in defaults */
+	const char *plugin_path; /* plugins.image_pull.path; NULL: not named */
+	const char *data_root;
+	const char *const *registry_mirrors; /* NULL-terminated, as all lists here */
+	const char *const *insecure_registries;
+	const char *const *allow_nondistributable_artifacts;
+	const char *const *certs_dirs;     /* "certs-dirs": searched in this order */
+	int insecure_loopback;             /* "insecure-loopback": 1 */
+	uint32_t max_concurrent_downloads; /* 3 */
+	uint32_t max_download_attempts;    /* 5 */
+	int durable;                       /* "durability": "full" is 1, "fast" 0 */
+	const char *default_registry; /* "default-registry": URL in place of registry-1.docker.io;
+					 NULL */
+	const char *http_proxy, *https_proxy,
+		*no_proxy;     /* "proxies": {...}; NULL: the environment's */
+	const char *ca_bundle; /* "ca-bundle"; NULL */
+};
+/* path NULL: $XDG_CONFIG_HOME/towline/engine.json (or ~/.config/...) when not root, then
+ * /etc/towline/engine.json, then built-in defaults. A path that is given must exist. Unknown keys
+ * and wrong types are errors that name file, line and key. Without "data-root": /var/lib/towline,
+ * or $XDG_DATA_HOME/towline when not root. */
+TOWLINE_API int towline_config_load(
+	const char *path, const struct towline_config **config, const struct image_pull_sink *sink);
+TOWLINE_API void towline_config_free(const struct towline_config *config);
+
+/* ---- registry service: Docker's registry.DefaultService
+ * ------------------------------------------------ */
+
+struct towline_registry_options {
+	size_t struct_size;
+	const char *const *mirrors; /* NULL-terminated lists; NULL: none */
+	const char *const *insecure_registries;
+	const char *const *allow_nondistributable_artifacts;
+	const char *const *certs_dirs; /* NULL: /etc/docker/certs.d */
+	const char *default_registry;  /* NULL: https://registry-1.docker.io */
+	int no_insecure_loopback;      /* 1: 127.0.0.0/8 is as secure as anything else */
+	/* Name resolution for insecure CIDRs, as image_pull_options.resolve; NULL: getaddrinfo. */
+	int (*resolve)(void *context, const char *host, const struct image_pull_sink *sink);
+	void *resolve_context;
+};
+struct towline_registry_service;
+TOWLINE_API int towline_registry_service_new(const struct towline_registry_options *options,
+	struct towline_registry_service **service, const struct image_pull_sink *sink);
+TOWLINE_API void towline_registry_service_free(struct towline_registry_service *service);
+/* The table to hand to the plugin; lives as long as the service. So do the tables of the other
+ * objects. */
+TOWLINE_API const struct image_pull_registry_service *towline_registry_service_table(
+	struct towline_registry_service *service);
+
+/* ---- the store: one folder, for images, references, layers and metadata
+ * -------------------------------- */
+
+struct towline_store_options {
+	size_t struct_size;
+	const char *root; /* made if it is missing, mode 0711 */
+	int fast;         /* 1: no sync before publishing */
+	int read_only;
+	void (*log)(void *context, int level, const char *message); /* may be NULL */
+	void *log_context;
+};
+struct towline_store;
+/* Checks the format version, sweeps what earlier processes left unfinished. */
+TOWLINE_API int towline_store_open(const struct towline_store_options *options,
+	struct towline_store **store, const struct image_pull_sink *sink);
+TOWLINE_API void towline_store_close(struct towline_store *store);
+TOWLINE_API const struct image_pull_reference_store *towline_store_references(
+	struct towline_store *store);
+TOWLINE_API const struct image_pull_image_store *towline_store_images(struct towline_store *store);
+TOWLINE_API const struct image_pull_layer_store *towline_store_layers(struct towline_store *store);
+TOWLINE_API const struct image_pull_metadata_store *towline_store_metadata(
+	struct towline_store *store);
+
+/* What the store knows of one image. */
+struct towline_image {
+	size_t struct_size;
+	const char *id;
+	const char *const *repo_tags;    /* familiar, NULL-terminated */
+	const char *const *repo_digests; /* the same */
+	const char *created;             /* RFC 3339, "" if not said */
+	const char *os, *architecture, *variant;
+	int64_t size;       /* bytes of all layers, unpacked */
+	const char *config; /* the configuration's bytes */
+	size_t config_size;
+	const char *const *chain_ids; /* bottom first */
+	const char *const *diff_ids;
+};
+/* One value for each image: a struct towline_image, newest first. */
+TOWLINE_API int towline_images(struct towline_store *store, const struct image_pull_sink *sink);
+/* One value: the image that name (a reference, an ID or an unambiguous prefix of one) means.
+ * NOT_FOUND: "No such image: NAME". */
+TOWLINE_API int towline_image_get(
+	struct towline_store *store, const char *name, const struct image_pull_sink *sink);
+TOWLINE_API int towline_tag(struct towline_store *store, const char *name,
+	const char *new_reference, const struct image_pull_sink *sink);
+/* One value for each line that `docker rmi` prints ("Untagged: ...", "Deleted: ..."). Layers that
+ * nothing refers to go with the image. CONFLICT where a mounted bundle uses it, unless force. */
+TOWLINE_API int towline_remove(struct towline_store *store, const char *name, int force,
+	const struct image_pull_sink *sink);
+
+struct towline_prune_options {
+	size_t struct_size;
+	int dry_run;
+	int all;            /* images without a tag too */
+	uint64_t keep_age;  /* seconds: spare what is younger */
+	uint64_t keep_size; /* stop once the store is no larger, in bytes; 0: no such stop */
+};
+/* One value for each thing removed, a line of text; then *reclaimed bytes. */
+TOWLINE_API int towline_prune(struct towline_store *store,
+	const struct towline_prune_options *options, uint64_t *reclaimed,
+	const struct image_pull_sink *sink);
+/* One value for each finding, a line of text. OK and *damaged = 0 where nothing was found. deep:
+ * recompute diff IDs. repair: drop what is damaged, so that the next pull fetches it. */
+TOWLINE_API int towline_fsck(struct towline_store *store, int deep, int repair, unsigned *damaged,
+	const struct image_pull_sink *sink);
+/* The merged root file system as a tree in dir (made; must be empty). */
+TOWLINE_API int towline_rootfs(struct towline_store *store, const char *name, const char *dir,
+	const struct image_pull_sink *sink);
+/* An OCI runtime bundle in dir: config.json from the image's configuration and rootfs/, an overlay
+ * mount where that is possible (one value: "overlay"), a copy otherwise ("copy"). */
+TOWLINE_API int towline_bundle(struct towline_store *store, const char *name, const char *dir,
+	const struct image_pull_sink *sink);
+/* Unmount and remove a bundle. */
+TOWLINE_API int towline_bundle_remove(
+	struct towline_store *store, const char *dir, const struct image_pull_sink *sink);
+/* docker-archive FILE, or "oci:DIR". load: one value for each reference or ID loaded. */
+TOWLINE_API int towline_load(
+	struct towline_store *store, const char *source, const struct image_pull_sink *sink);
+TOWLINE_API int towline_save(struct towline_store *store, const char *name, const char *target,
+	const struct image_pull_sink *sink);
+
+/* ---- Docker's progress stream: pkg/streamformatter
+ * ----------------------------------------------------- */
+
+/* One value: the JSON line, CR LF included, that Docker Engine writes for this update. */
+TOWLINE_API int towline_progress_json(
+	const struct image_pull_progress *progress, const struct image_pull_sink *sink);
+/* {"errorDetail":{"message":M},"error":M}; code is left out where it is 0. */
+TOWLINE_API int towline_error_json(
+	const char *message, int code, const struct image_pull_sink *sink);
+/* {"status":TEXT} or with an id. */
+TOWLINE_API int towline_status_json(
+	const char *id, const char *text, const struct image_pull_sink *sink);
+
+/* ---- references, for hosts
+ * ------------------------------------------------------------------------------ */
+
+/* One value: canonical ("docker.io/library/busybox:latest"); tag_name_only: with ":latest" where
+ * neither tag nor digest is there. INVALID with Docker's words. */
+TOWLINE_API int towline_reference_normalize(
+	const char *reference, int tag_name_only, const struct image_pull_sink *sink);
+/* One value: the familiar form ("busybox:latest"). */
+TOWLINE_API int towline_reference_familiar(
+	const char *reference, const struct image_pull_sink *sink);
+
+/* ---- credentials
+ * ----------------------------------------------------------------------------------------- */
+
+/* One value: a struct image_pull_auth for this reference's registry, from $REGISTRY_AUTH_FILE,
+ * ~/.docker/config.json
+ * ($DOCKER_CONFIG) or containers' auth.json: auths, credHelpers, credsStore. NOT_FOUND: none there.
+ */
+TOWLINE_API int towline_credentials(
+	const char *authfile, const char *reference, const struct image_pull_sink *sink);
+
+/* ---- the plugin, as a host loads it
+ * ---------------------------------------------------------------------- */
+
+/* dlopen path and check magic, ABI and size. path NULL: image_pull.so beside the program, then in
+ * the library folder. The plugin stays loaded for the life of the process. */
+TOWLINE_API int towline_plugin_load(const char *path, const struct image_pull_plugin **plugin,
+	const struct image_pull_sink *sink);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,1 @@
+# towline: the reference host. It sees towline.h and image_pull.h alone.

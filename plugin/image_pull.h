@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * image_pull.h - the ABI between a container engine and image_pull.so, Docker's image pull as a
+ * plugin.
+ *
+ * An engine dlopens the plugin and reads ONE data symbol, IMAGE_PULL_SYMBOL (a struct
+ * image_pull_plugin). It checks magic, abi_major and struct_size, then calls create() with its
+ * tables of callbacks, image_pull() for each pull, and destroy(). This header compiles alone, as
+ * C89 and as C++.
+ *
+ * Rules that hold everywhere below:
+ *
+ *  - Every struct that crosses the border begins with its own size. Structs grow at the tail only;
+ * a reader uses no member that lies beyond the struct_size it was given. IMAGE_PULL_HAS() tests a
+ * member.
+ *  - Arguments are borrowed for the call. Strings are NUL-terminated UTF-8; bytes carry a size.
+ *  - What a callback has to say goes into the caller's struct image_pull_sink; the sink copies
+ * before it returns. Nothing is freed across the border.
+ *  - A callback answers with an enum image_pull_code. For any other code than IMAGE_PULL_OK it
+ * should also give a text to sink->message: it becomes the error's message, unchanged.
+ *  - Threads: image_pull() may run in many threads on one instance. Callbacks run on the thread
+ * that called image_pull(), and none runs after it has returned, save for stage() and discard() of
+ * a staging layer store and a reader's functions: these run on threads of the plugin, several at
+ * once. No lock of the plugin is held during a callback. create() starts no thread: the first pull
+ * does.
+ *  - A callback that is NULL, or that lies beyond the table's struct_size, has the meaning written
+ * beside it.
+ */
+#ifndef IMAGE_PULL_H
+#define IMAGE_PULL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define IMAGE_PULL_SYMBOL "image_pull_plugin"
+#define IMAGE_PULL_MAGIC 0x4c505049u /* "IPPL", little-endian */
+#define IMAGE_PULL_ABI_MAJOR 1
+#define IMAGE_PULL_ABI_MINOR 0
+
+/* True if the struct that p points to is large enough to have member m. */
+#define IMAGE_PULL_HAS(p, type, m) ((p)->struct_size >= offsetof(type, m) + sizeof(((type *)0)->m))
+
+/* ---- codes, levels, classes
+ * --------------------------------------------------------------------------- */
+
+/* What a callback of the engine answers. The code decides the class of the error that the pull ends
+ * with. */
+enum image_pull_code {
+	IMAGE_PULL_OK = 0,
+	IMAGE_PULL_FAILED = 1,    /* any other failure; the error has no class */
+	IMAGE_PULL_NOT_FOUND = 2, /* the reference, image, layer or key does not exist */
+	IMAGE_PULL_CONFLICT = 3,  /* e.g. "Cannot overwrite digest ..." */
+	IMAGE_PULL_INVALID = 4,
+	IMAGE_PULL_FORBIDDEN = 5,
+	IMAGE_PULL_UNAUTHORIZED = 6,
+	IMAGE_PULL_UNAVAILABLE = 7,
+	IMAGE_PULL_CANCELLED = 8,
+	IMAGE_PULL_NO_SPACE = 9, /* no space, quota or descriptors left: never retried */
+	IMAGE_PULL_NO_MEMORY = 10
+};
+
+enum image_pull_log_level {
+	IMAGE_PULL_LOG_ERROR = 0,
+	IMAGE_PULL_LOG_WARNING = 1,
+	IMAGE_PULL_LOG_INFO = 2,
+	IMAGE_PULL_LOG_DEBUG = 3
+};
+
+/* The class of an error, as Docker's errdefs has them. A cancelled pull is UNKNOWN, with its flag
+ * set. */
+enum image_pull_class {
+	IMAGE_PULL_CLASS_NONE = 0,
+	IMAGE_PULL_CLASS_NOT_FOUND = 1,
+	IMAGE_PULL_CLASS_INVALID_PARAMETER = 2,
+	IMAGE_PULL_CLASS_CONFLICT = 3,
+	IMAGE_PULL_CLASS_UNAUTHORIZED = 4,
+	IMAGE_PULL_CLASS_UNAVAILABLE = 5,
+	IMAGE_PULL_CLASS_FORBIDDEN = 6,
+	IMAGE_PULL_CLASS_SYSTEM = 7,
+	IMAGE_PULL_CLASS_NOT_MODIFIED = 8,
+	IMAGE_PULL_CLASS_NOT_IMPLEMENTED = 9,
+	IMAGE_PULL_CLASS_UNKNOWN = 10,
+	IMAGE_PULL_CLASS_CANCELLED = 11,
+	IMAGE_PULL_CLASS_DEADLINE = 12,
+	IMAGE_PULL_CLASS_DATA_LOSS = 13
+};
+
+/* Where a pull ended. */
+enum image_pull_phase {
+	IMAGE_PULL_PHASE_NONE = 0,
+	IMAGE_PULL_PHASE_RESOLVE = 1, /* reference, endpoints */
+	IMAGE_PULL_PHASE_PING = 2,
+	IMAGE_PULL_PHASE_TAGS = 3,
+	IMAGE_PULL_PHASE_MANIFEST = 4,
+	IMAGE_PULL_PHASE_CONFIG = 5,
+	IMAGE_PULL_PHASE_LAYER = 6,    /* download and verification */
+	IMAGE_PULL_PHASE_REGISTER = 7, /* the engine's layer store */
+	IMAGE_PULL_PHASE_STORE = 8     /* the engine's image, reference or metadata store */
+};
+
+/* ---- how results and failures come back
+ * ---------------------------------------------------------------- */
+
+struct image_pull_sink {
+	size_t struct_size;
+	void *receiver;
+	/* Hand over one result: size bytes at data. Which results a callback gives is written
+	 * beside it; a text is given without its NUL, a struct with size = its struct_size. Returns
+	 * IMAGE_PULL_OK, or IMAGE_PULL_NO_MEMORY: then stop and return that. */
+	int (*value)(void *receiver, const void *data, size_t size);
+	/* Hand over the text of a failure. */
+	void (*message)(void *receiver, const char *text);
+};
+
+/* ---- the registry service
+ * ------------------------------------------------------------------------------ */
+
+/* Docker: registry.RepositoryInfo. */
+struct image_pull_repository_info {
+	size_t struct_size;
+	const char *name;       /* canonical: "docker.io/library/busybox" */
+	const char *index_name; /* "docker.io", "host:5000" */
+	int index_official;
+	int index_secure;
+	int official;           /* a library/ image of Docker Hub */
+	const char *class_name; /* "" or "plugin": goes into the token's scope */
+};
+
+/* Fixed for good: it stands in arrays. */
+struct image_pull_certificate {
+	const void *cert; /* PEM, the chain */
+	size_t cert_size;
+	const void *key; /* PEM */
+	size_t key_size;
+};
+
+/* Docker: APIEndpoint.TLSConfig. */
+struct image_pull_tls {
+	size_t struct_size;
+	int insecure_skip_verify;
+	const void *ca; /* PEM certificates trusted besides the system's; NULL for none */
+	size_t ca_size;
+	const struct image_pull_certificate *certificates; /* client certificates */
+	size_t ncertificates;
+};
+
+/* Docker: registry.APIEndpoint. */
+struct image_pull_endpoint {
+	size_t struct_size;
+	const char *url; /* scheme://host[:port][/path] */
+	int version;     /* 2; 1 is refused with Docker's words */
+	int mirror;
+	int official;
+	int trim_hostname; /* ask for the repository's path rather than its full name */
+	int allow_nondistributable_artifacts;
+	const struct image_pull_tls *tls; /* NULL: the system's roots, verified */
+};
+
+struct image_pull_registry_service {
+	size_t struct_size;
+	void *context;
+	/* reference: canonical. One value: a struct image_pull_repository_info. Required. */
+	int (*resolve_repository)(
+		void *context, const char *reference, const struct image_pull_sink *sink);
+	/* hostname: the reference's domain. One value for each endpoint, a struct
+	 * image_pull_endpoint, in the order in which they are to be tried. Required. */
+	int (*lookup_pull_endpoints)(
+		void *context, const char *hostname, const struct image_pull_sink *sink);
+};
+
+/* ---- the stores
+ * ---------------------------------------------------------------------------------------- */
+
+/* Docker: reference.Store. The whole table may be absent: then nothing is tagged. References are
+ * canonical. */
+struct image_pull_reference_store {
+	size_t struct_size;
+	void *context;
+	/* One value: the image ID ("sha256:..."); IMAGE_PULL_NOT_FOUND if there is none. */
+	int (*get)(void *context, const char *reference, const struct image_pull_sink *sink);
+	int (*add_tag)(void *context, const char *reference, const char *image_id, int force,
+		const struct image_pull_sink *sink);
+	int (*add_digest)(void *context, const char *reference, const char *image_id, int force,
+		const struct image_pull_sink *sink);
+};
+
+struct image_pull_platform {
+	size_t struct_size;
+	const char *os;
+	const char *architecture;
+	const char *variant;
+	const char *os_version;
+};
+
+/* Docker: distribution.ImageConfigStore. */
+struct image_pull_image_store {
+	size_t struct_size;
+	void *context;
+	/* Keep an image's configuration. One value: its ID, "sha256:" and the digest of these
+	 * bytes. */
+	int (*put)(
+		void *context, const void *config, size_t size, const struct image_pull_sink *sink);
+	/* One value: the configuration's bytes; IMAGE_PULL_NOT_FOUND if there is none. */
+	int (*get)(void *context, const char *image_id, const struct image_pull_sink *sink);
+	/* Values: the root file system's type, then each diff ID; no value at all if the
+	 * configuration has no rootfs. NULL: the plugin reads the configuration as Docker does. */
+	int (*rootfs_from_config)(
+		void *context, const void *config, size_t size, const struct image_pull_sink *sink);
+	/* One value: a struct image_pull_platform. NULL: as above. */
+	int (*platform_from_config)(
+		void *context, const void *config, size_t size, const struct image_pull_sink *sink);
+};
+
+/* A stream of uncompressed tar. Owned by the plugin, valid during the call that it is given to. */
+struct image_pull_reader {
+	size_t struct_size;
+	void *context;
+	/* Up to size bytes into buf. Returns how many (> 0), 0 at the end of a stream that is
+	 * proven to be whole (the blob's digest matched), -1 when the stream failed: then return
+	 * any code but OK; the plugin knows the reason already. */
+	int64_t (*read)(void *context, void *buf, size_t size);
+	/* Sleep up to that many milliseconds, for a store that waits for something else. Returns 0,
+	 * or -1 when the pull was cancelled meanwhile: then give up. */
+	int (*wait)(void *context, unsigned milliseconds);
+};
+
+/* Docker: distribution.Descriptor. */
+struct image_pull_descriptor {
+	size_t struct_size;
+	const char *media_type;
+	const char *digest; /* of the blob, as the registry has it (compressed) */
+	int64_t size;       /* of the blob; -1: the manifest does not say */
+};
+
+/* The layer store is of the staging kind: stage, commit, discard; else of the plain kind:
+ * register_layer. */
+#define IMAGE_PULL_LAYER_STORE_STAGING 1u
+
+struct image_pull_layer_store {
+	size_t struct_size;
+	void *context;
+	uint32_t flags;
+	/* Is there a layer with this chain ID? OK takes a hold on it. NULL: there is none. */
+	int (*get)(void *context, const char *chain_id, const struct image_pull_sink *sink);
+	/* Give back one hold that get, register_layer or commit took. NULL: holds are not counted.
+	 */
+	void (*release)(void *context, const char *chain_id);
+
+	/* Plain: unpack the tar on top of the layer parent ("" for the bottom) and take a hold on
+	 * the new layer. Bottom-up. One value: the diff ID ("sha256:" of the tar's bytes up to its
+	 * end). The chain ID follows from it. If that layer is there already, take a hold and
+	 * answer OK. */
+	int (*register_layer)(void *context, const struct image_pull_reader *reader,
+		const char *parent, const struct image_pull_descriptor *descriptor,
+		const struct image_pull_sink *sink);
+
+	/* Staging: unpack the tar where nothing refers to it yet. Runs on a thread of the plugin;
+	 * no byte is asked of the registry before the first read. *handle is the engine's. A store
+	 * that has this blob's data already, verified by its digest, may answer without reading to
+	 * the end: then it gives one value, the diff ID. */
+	int (*stage)(void *context, const struct image_pull_reader *reader,
+		const struct image_pull_descriptor *descriptor, void **handle,
+		const struct image_pull_sink *sink);
+	/* Make the staged data the layer diff_id on top of parent ("" for the bottom) and take a
+	 * hold on it. Bottom-up; may be called several times with one handle, for different parents
+	 * and by several pulls. */
+	int (*commit)(void *context, void *handle, const char *parent, const char *diff_id,
+		const struct image_pull_descriptor *descriptor, const struct image_pull_sink *sink);
+	/* The handle is not used any more: committed or not, it ends here. Never fails. */
+	void (*discard)(void *context, void *handle);
+};
+
+/* Docker: metadata.Store, a small key-value store. May be absent: then nothing is remembered of
+ * where layers came from, and a layer that is there already is recognised only if its image is. */
+struct image_pull_metadata_store {
+	size_t struct_size;
+	void *context;
+	/* One value: the bytes. NOT_FOUND if there is none. key: "sha256/<hex>". */
+	int (*get)(void *context, const char *name_space, const char *key,
+		const struct image_pull_sink *sink);
+	int (*set)(void *context, const char *name_space, const char *key, const void *value,
+		size_t size, const struct image_pull_sink *sink);
+	int (*remove)(void *context, const char *name_space, const char *key,
+		const struct image_pull_sink *sink);
+};
+
+/* ---- what a pull says
+ * ---------------------------------------------------------------------------------- */
+
+/* Docker: progress.Progress. Either a message, or an action with its counts. */
+struct image_pull_progress {
+	size_t struct_size;
+	const char *id;      /* short layer ID, tag, or "" */
+	const char *message; /* "" if this is an action */
+	const char *action;  /* "Downloading", "Pull complete", ... */
+	int64_t current;     /* bytes */
+	int64_t total;       /* bytes; 0: not known */
+	int last_update;     /* the last one of this action */
+};
+
+struct image_pull_summary {
+	size_t struct_size;
+	const char *reference;       /* canonical, what was pulled */
+	const char *image_id;        /* digest of the configuration */
+	const char *manifest_digest; /* digest of the manifest or list that the reference names */
+	int updated;                 /* 0: the reference pointed to this image already */
+};
+
+/* In each of these, pull is the request's cookie. Any of them may be NULL: then nobody is told. */
+struct image_pull_events {
+	size_t struct_size;
+	void *context;
+	void (*progress)(void *context, void *pull, const struct image_pull_progress *progress);
+	/* Docker: ImageEventLogger(id, name, action); action is "pull". */
+	void (*image_event)(
+		void *context, void *pull, const char *id, const char *name, const char *action);
+	/* One call for each image that was pulled or found up to date. */
+	void (*pulled)(void *context, void *pull, const struct image_pull_summary *summary);
+	void (*log)(void *context, void *pull, int level, const char *message);
+	/* Asked at least every 100 ms: non-zero cancels the pull. */
+	int (*cancelled)(void *context, void *pull);
+};
+
+/* ---- creating an instance
+ * ------------------------------------------------------------------------------ */
+
+/* 0 in any member means its default. */
+struct image_pull_limits {
+	size_t struct_size;
+	uint32_t max_concurrent_downloads; /* blobs in flight, of all pulls of the instance; default
+					      3 */
+	uint32_t max_download_attempts;    /* of one layer; default 5 */
+	uint64_t max_layer_size;           /* unpacked bytes of one layer; default: no limit */
+	uint32_t connect_timeout_ms;       /* default 30000 */
+	uint32_t stall_timeout_ms;         /* no byte for so long fails a request; default: none */
+	uint32_t pull_timeout_ms;          /* a whole pull; default: none */
+};
+
+struct image_pull_options {
+	size_t struct_size;
+	/* The header User-Agent; NULL: "towline/VERSION". */
+	const char *user_agent;
+	/* A file of PEM certificates in place of the system's roots; NULL: the system's. */
+	const char *ca_bundle;
+	/* Length of one tick of "Retrying in N seconds", in ms; 0: 1000. */
+	uint32_t retry_tick_ms;
+	/* Name resolution in place of the system's: one value for each address (a text), NOT_FOUND:
+	 * no such host. Runs on threads of the plugin. NULL: getaddrinfo. */
+	int (*resolve)(void *context, const char *host, const struct image_pull_sink *sink);
+	void *resolve_context;
+	/* Proxies, as in the environment's variables of these names; NULL: the environment's, read
+	 * by create;
+	 * "": none. */
+	const char *http_proxy;
+	const char *https_proxy;
+	const char *all_proxy;
+	const char *no_proxy;
+	/* Where blobs are spooled for a plain layer store; NULL: $TMPDIR or /tmp. */
+	const char *temp_dir;
+	/* What the machine is, in Go's words; NULL: as compiled ("linux", "amd64"). */
+	const char *runtime_os;
+	const char *runtime_architecture;
+	const struct image_pull_limits *limits; /* NULL: the defaults */
+};
+
+/* What the engine offers. The tables are copied by create; their contexts must outlive the
+ * instance. */
+struct image_pull_engine {
+	size_t struct_size;
+	const struct image_pull_registry_service *registry_service; /* required */
+	const struct image_pull_reference_store *reference_store;   /* may be NULL */
+	const struct image_pull_image_store *image_store;           /* required */
+	const struct image_pull_layer_store *layer_store;           /* required */
+	const struct image_pull_metadata_store *metadata_store;     /* may be NULL */
+	const struct image_pull_events *events;                     /* may be NULL */
+	const struct image_pull_options *options;                   /* may be NULL */
+};
+
+/* ---- a pull
+ * -------------------------------------------------------------------------------------------- */
+
+/* Docker: types.AuthConfig. NULL members are "". */
+struct image_pull_auth {
+	size_t struct_size;
+	const char *username;
+	const char *password;
+	const char *identity_token;
+	const char *registry_token;
+};
+
+/* Fixed for good: it stands in arrays. */
+struct image_pull_header {
+	const char *name;
+	const char *value;
+};
+
+/* Docker: ImagePullConfig, with the reference. */
+struct image_pull_request {
+	size_t struct_size;
+	/* As a user writes it or canonical. A name without tag and digest pulls all its tags. */
+	const char *reference;
+	/* The cookie: handed to the events; names the pull to cancel(). */
+	void *pull;
+	const struct image_pull_platform *platform;   /* NULL: the machine's */
+	const struct image_pull_auth *auth;           /* NULL: anonymous */
+	const struct image_pull_header *meta_headers; /* sent with each request to the registry */
+	size_t nmeta_headers;
+	int require_schema2;
+	/* Allowed types of schema2 configurations; NULL: those of images. */
+	const char *const *schema2_types;
+	size_t nschema2_types;
+};
+
+/* ---- errors
+ * -------------------------------------------------------------------------------------------- */
+
+/* Immutable; may be read by any thread, and is freed by error_free. */
+struct image_pull_error;
+
+struct image_pull_attempt {
+	size_t struct_size;
+	const char *endpoint;
+	const char *message;
+};
+
+/* What an error says. Texts are never NULL and live as long as the error. */
+struct image_pull_error_info {
+	size_t struct_size;
+	const char *message;       /* Docker's text */
+	int error_class;           /* enum image_pull_class */
+	int cancelled;             /* the pull was cancelled */
+	int phase;                 /* enum image_pull_phase */
+	const char *endpoint;      /* the URL of the endpoint that decided; "" if none */
+	int http_status;           /* 0: none */
+	const char *registry_code; /* "MANIFEST_UNKNOWN", ...; "" if none */
+	const struct image_pull_attempt *const
+		*attempts; /* every endpoint that was tried, in order */
+	size_t nattempts;
+};
+
+/* ---- the plugin
+ * ---------------------------------------------------------------------------------------- */
+
+struct image_pull_instance;
+
+/* The one exported symbol. Functions that can fail return 0, or -1 with *error set (error may be
+ * NULL). */
+struct image_pull_plugin {
+	uint32_t magic;
+	uint16_t abi_major;
+	uint16_t abi_minor;
+	size_t struct_size;
+	const char *name;
+	const char *version;
+	/* Starts no thread, opens nothing. */
+	int (*create)(const struct image_pull_engine *engine, struct image_pull_instance **instance,
+		struct image_pull_error **error);
+	/* The hook. Blocks until the pull has ended; any thread. */
+	int (*image_pull)(struct image_pull_instance *instance,
+		const struct image_pull_request *request, struct image_pull_error **error);
+	/* Cancel the running pulls with this cookie (NULL: all). Any thread, but no signal handler:
+	 * there, set what events->cancelled reads. Returns how many. */
+	int (*cancel)(struct image_pull_instance *instance, const void *pull);
+	void (*set_limits)(
+		struct image_pull_instance *instance, const struct image_pull_limits *limits);
+	/* No pull may be running. Joins the instance's threads. NULL is allowed. */
+	void (*destroy)(struct image_pull_instance *instance);
+	const struct image_pull_error_info *(*error_info)(const struct image_pull_error *error);
+	void (*error_free)(struct image_pull_error *error); /* NULL is allowed */
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,37 @@
+# base and image: pure values; both the plugin and libtowline are built on them.
+noinst_LTLIBRARIES += plugin/libvalues.la
+plugin_libvalues_la_SOURCES = \
+	plugin/base/buf.h \
+	plugin/base/context.h \
+	plugin/base/error.h \
+	plugin/base/json.h \
+	plugin/base/log.h \
+	plugin/base/url.h \
+	plugin/image/digest.h \
+	plugin/image/manifest.h \
+	plugin/image/platform.h \
+	plugin/image/reference.h \
+	plugin/image/rootfs.h
+plugin_libvalues_la_CFLAGS = $(AM_CFLAGS) $(YAJL_CFLAGS) $(GCRYPT_CFLAGS)
+plugin_libvalues_la_LIBADD = $(YAJL_LIBS) $(GCRYPT_LIBS)
+
+# The rooms between "pull this reference" and the engine's callbacks.
+noinst_LTLIBRARIES += plugin/libpull.la
+plugin_libpull_la_SOURCES = \
+	plugin/image_pull.h \
+	plugin/pull.h \
+	plugin/registry/auth.h \
+	plugin/registry/challenge.h \
+	plugin/registry/errcode.h \
+	plugin/registry/header.h \
+	plugin/registry/http.h \
+	plugin/registry/repository.h \
+	plugin/registry/transport.h \
+	plugin/xfer/decompress.h \
+	plugin/xfer/download.h \
+	plugin/xfer/progress.h \
+	plugin/xfer/transfer.h
+plugin_libpull_la_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS) $(LZMA_CFLAGS) $(ISAL_CFLAGS)
+plugin_libpull_la_LIBADD = plugin/libvalues.la $(CURL_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(LZMA_LIBS) $(BZIP2_LIBS) $(ISAL_LIBS)
+
+EXTRA_DIST += plugin/image_pull.map

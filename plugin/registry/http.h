@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HTTP requests, one hop each, over one curl-multi loop thread an instance. Go counterpart:
+ * net/http Transport.
+ *
+ * The loop owns every connection. Its write callback only fills a response's bounded ring and
+ * pauses; whoever reads the response runs on another thread. Redirects, authorization and retries
+ * are not its business. */
+#ifndef REGISTRY_HTTP_H
+#define REGISTRY_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/context.h"
+#include "registry/header.h"
+
+struct error;
+struct log;
+
+struct http_certificate {
+	void *cert; /* PEM */
+	size_t cert_size;
+	void *key; /* PEM */
+	size_t key_size;
+};
+
+/* How a host is to be trusted. Refcounted and immutable; connections are only reused for the same
+ * one. */
+struct http_tls {
+	bool insecure_skip_verify;
+	void *ca; /* PEM, besides the system's; NULL */
+	size_t ca_size;
+	struct http_certificate *certificates;
+	size_t ncertificates;
+	unsigned refs;
+};
+struct http_tls *http_tls_new(
+	bool insecure_skip_verify, const void *ca, size_t ca_size, struct error **reterr);
+int http_tls_add_certificate(struct http_tls *tls, const void *cert, size_t cert_size,
+	const void *key, size_t key_size, struct error **reterr);
+struct http_tls *http_tls_ref(struct http_tls *tls);
+void http_tls_unref(struct http_tls *tls);
+
+struct http_options {
+	const char *user_agent;
+	const char *ca_bundle; /* NULL: the system's */
+	/* NULL: getaddrinfo. Calls add(arg, address) for each; returns 0, or -1 for no such host.
+	 * Own threads. */
+	int (*resolve)(void *context, const char *host, int (*add)(void *arg, const char *address),
+		void *arg);
+	void *resolve_context;
+	const char *http_proxy, *https_proxy, *all_proxy, *no_proxy; /* "" or NULL: none; copied */
+	uint32_t connect_timeout_ms, stall_timeout_ms;
+};
+
+struct http_client;
+/* Starts no thread: the first request does. */
+struct http_client *http_client_new(const struct http_options *options, struct error **reterr);
+/* Ends the loop, joins its threads. No request may be open. NULL is allowed. */
+void http_client_free(struct http_client *client);
+void http_client_set_timeouts(struct http_client *client, uint32_t connect_ms, uint32_t stall_ms);
+
+struct http_request {
+	const char *method; /* "GET", "POST", "HEAD" */
+	const char *url;    /* http or https, no userinfo */
+	const struct header_list *headers;
+	const void *body;
+	size_t body_size;
+	struct http_tls *tls; /* NULL: verified, system's roots */
+	size_t ring_size;     /* bytes buffered ahead of the reader; 0: 64 KiB */
+	bool blob; /* HTTP/1.1, no decoding: for layers. Else gzip is asked for and decoded as Go
+		      does */
+};
+
+struct http_response {
+	int status;
+	char *status_line; /* "404 Not Found", as Go's Response.Status */
+	struct header_list headers;
+	int64_t content_length; /* -1: not known */
+	char *url;              /* that was asked */
+};
+
+/* Send and wait for the header. Errors are Go's causes, without `Get "URL": ` around them (dial tcp
+ * ..., x509: ..., EOF, http: server gave HTTP response to HTTPS client); a cancelled context gives
+ * its sentinel. */
+int http_round_trip(struct http_client *client, const struct context *ctx,
+	const struct http_request *request, struct http_response **ret, struct error **reterr);
+/* Up to size bytes of the body: > 0, 0 at its end, -1 on failure (unexpected EOF for a body that is
+ * cut short, read errors in Go's words). Blocks; stops when ctx is cancelled. One reader at a time.
+ */
+ssize_t http_response_read(struct http_response *response, const struct context *ctx, void *buf,
+	size_t size, struct error **reterr);
+/* The whole body. A longer one than limit is an error ("... exceeds N bytes"). */
+struct buf;
+int http_response_read_all(struct http_response *response, const struct context *ctx, size_t limit,
+	struct buf *ret, struct error **reterr);
+/* Ends the request if its body was not read to the end. NULL is allowed. Thread-safe against the
+ * loop. */
+void http_response_free(struct http_response *response);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One repository at one endpoint. Go counterparts: distribution/registry.go (NewV2Repository),
+ * registry/client/repository.go, client/transport/http_reader.go. */
+#ifndef REGISTRY_REPOSITORY_H
+#define REGISTRY_REPOSITORY_H
+
+#include "image/manifest.h"
+#include "image/reference.h"
+#include "registry/auth.h"
+
+struct log;
+
+struct repository_config {
+	struct http_client *client;
+	const struct reference *name; /* RepositoryInfo.Name, canonical */
+	const char *class_name;       /* RepositoryInfo.Class */
+	const char *endpoint_url;
+	bool trim_hostname;
+	struct http_tls *tls;
+	const struct header_list *meta_headers;
+	struct auth_config auth;
+	struct log *log;
+};
+
+/* Refcounted: layer downloads of other threads hold it. Thread-safe. */
+struct repository;
+/* NewV2Repository: pings. Error: ERROR_FALLBACK. */
+int repository_new(const struct repository_config *config, const struct context *ctx,
+	struct repository **ret, bool *ret_confirmed_v2, struct error **reterr);
+struct repository *repository_ref(struct repository *r);
+void repository_unref(struct repository *r);
+static inline void repository_unrefp(struct repository **r)
+{
+	repository_unref(*r);
+}
+#define cleanup_repository __attribute__((cleanup(repository_unrefp)))
+const struct reference *repository_named(const struct repository *r);
+
+/* TagService.All, pages followed (same origin, 1000 at most, none twice). */
+struct tag_list {
+	char **items;
+	size_t count;
+};
+int repository_tags(struct repository *r, const struct context *ctx, struct tag_list *ret,
+	struct error **reterr);
+void tag_list_free(struct tag_list *tags);
+/* ManifestService.Get by tag or digest (the other is NULL). */
+int repository_manifest(struct repository *r, const struct context *ctx, const char *tag,
+	const char *digest, struct manifest **ret, struct error **reterr);
+/* BlobStore.Get: a small blob, 4 MiB at most. Not verified. */
+int repository_blob_get(struct repository *r, const struct context *ctx, const char *digest,
+	struct buf *ret, struct error **reterr);
+
+/* BlobStore.Open: httpReadSeeker. Nothing is asked before the first read. */
+struct blob_reader;
+int repository_blob_open(struct repository *r, const char *digest, size_t ring_size,
+	struct blob_reader **ret, struct error **reterr);
+/* Begin the next read at this offset (a Range request if > 0). Sends the request and gives the
+ * blob's whole size in *ret_size, -1 if the answer does not say. Errors as the original's reader():
+ * the registry's through handle_error_response, err_wrong_code_for_byte_range, Content-Range's. May
+ * be called again after a failure. */
+int blob_reader_seek(struct blob_reader *b, const struct context *ctx, int64_t offset,
+	int64_t *ret_size, struct error **reterr);
+ssize_t blob_reader_read(struct blob_reader *b, const struct context *ctx, void *buf, size_t size,
+	struct error **reterr);
+void blob_reader_free(struct blob_reader *b);
+
+#endif

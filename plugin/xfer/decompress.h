@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Streaming decompression: gzip (all members, CRC and length checked), zstd, bzip2, xz, none; told
+ * by the first bytes. Go counterpart: pkg/archive DecompressStream. */
+#ifndef XFER_DECOMPRESS_H
+#define XFER_DECOMPRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+
+struct decompressor;
+/* memory_limit: for zstd and xz windows, bytes; 0: the default, 128 MiB + overhead (zstd's window
+ * up to 2^27). */
+struct decompressor *decompressor_new(uint64_t memory_limit, struct error **reterr);
+/* Consume some of in, produce some of out. *in_used and *out_used say how much. finish: in is the
+ * end of the input. Returns 1 when the stream is complete (all members, nothing behind it but zero
+ * padding), 0 when it wants more input or room, -1 on an error, in the original's words where it
+ * has some ("unexpected EOF", "gzip: invalid checksum", "flate: corrupt input before offset N"...).
+ * Its state is independent of how the input is cut. */
+int decompressor_run(struct decompressor *d, const void *in, size_t in_size, size_t *in_used,
+	void *out, size_t out_size, size_t *out_used, bool finish, struct error **reterr);
+void decompressor_free(struct decompressor *d);
+
+#endif

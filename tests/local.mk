@@ -1,0 +1,5 @@
+# Unit tests: one program for each room, table-driven, cmocka.
+if HAVE_CMOCKA
+TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -I$(top_srcdir)/tests -DSRCDIR='"$(abs_top_srcdir)"'
+TEST_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+endif
