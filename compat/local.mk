@@ -1,12 +1,15 @@
 # libtowline: Docker-compatible services for hosts that have none. libcompat is the same without the exports, for tests.
 noinst_LTLIBRARIES += compat/libcompat.la
 compat_libcompat_la_SOURCES = \
+	compat/sink.c \
+	compat/sink.h \
+	compat/text.c \
 	compat/towline.h
 compat_libcompat_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -DPLUGINDIR='"$(plugindir)"' -DSYSCONFDIR='"$(sysconfdir)"'
 compat_libcompat_la_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS)
 compat_libcompat_la_LIBADD = plugin/libvalues.la $(ARCHIVE_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS)
 
-lib_LTLIBRARIES += libtowline.la
+EXTRA_LTLIBRARIES = libtowline.la
 include_HEADERS += compat/towline.h
 libtowline_la_SOURCES =
 libtowline_la_LIBADD = compat/libcompat.la
