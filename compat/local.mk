@@ -1,6 +1,7 @@
 # libtowline: Docker-compatible services for hosts that have none. libcompat is the same without the exports, for tests.
 noinst_LTLIBRARIES += compat/libcompat.la
 compat_libcompat_la_SOURCES = \
+	compat/layer_store.h \
 	compat/sink.c \
 	compat/sink.h \
 	compat/text.c \

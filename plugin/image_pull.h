@@ -215,6 +215,9 @@ struct image_pull_image_store {
 		void *context, const void *config, size_t size, const struct image_pull_sink *sink);
 };
 
+/* Room for any digest: "sha512:", 128 digits, NUL. */
+#define IMAGE_PULL_DIGEST_SIZE 136
+
 /* A stream of uncompressed tar. Owned by the plugin, valid during the call that it is given to. */
 struct image_pull_reader {
 	size_t struct_size;
@@ -226,6 +229,10 @@ struct image_pull_reader {
 	/* Sleep up to that many milliseconds, for a store that waits for something else. Returns 0,
 	 * or -1 when the pull was cancelled meanwhile: then give up. */
 	int (*wait)(void *context, unsigned milliseconds);
+	/* Once read has answered 0: the diff ID, NUL-terminated, into id (IMAGE_PULL_DIGEST_SIZE
+	 * bytes). Returns 0, or -1 where the end was not reached. NULL: a store that needs the diff
+	 * ID before commit hashes for itself. */
+	int (*diff_id)(void *context, char *id);
 };
 
 /* Docker: distribution.Descriptor. */

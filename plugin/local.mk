@@ -1,12 +1,20 @@
 # base and image: pure values; both the plugin and libtowline are built on them.
 noinst_LTLIBRARIES += plugin/libvalues.la
 plugin_libvalues_la_SOURCES = \
+	plugin/base/buf.c \
 	plugin/base/buf.h \
+	plugin/base/context.c \
 	plugin/base/context.h \
+	plugin/base/errno.c \
+	plugin/base/error.c \
 	plugin/base/error.h \
 	plugin/base/json.h \
+	plugin/base/log.c \
 	plugin/base/log.h \
+	plugin/base/unicode_print.h \
 	plugin/base/url.h \
+	plugin/base/utf8.c \
+	plugin/base/utf8.h \
 	plugin/image/digest.h \
 	plugin/image/manifest.h \
 	plugin/image/platform.h \

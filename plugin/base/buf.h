@@ -27,6 +27,8 @@ void buf_append_str(struct buf *b, const char *s);
 void buf_append_char(struct buf *b, char c);
 void buf_appendf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vappendf(struct buf *b, const char *fmt, va_list ap);
+/* Go's string(rune): UTF-8, U+FFFD for what is no rune. */
+void buf_append_rune(struct buf *b, uint32_t rune);
 /* Go's %q of a string. */
 void buf_append_quoted(struct buf *b, const char *s, size_t size);
 /* A JSON string literal as Go's encoding/json writes it (HTML characters escaped), or without that

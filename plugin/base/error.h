@@ -114,6 +114,17 @@ struct error *error_url(
 struct error *error_path(
 	const char *op, const char *path, struct error *cause); /* `op path: cause` */
 struct error *error_errdefs(enum error_class cls, struct error *cause);
+/* A registered code of the registry API: errcode.ErrorDescriptor. */
+struct errcode_info {
+	const char *code;    /* "MANIFEST_UNKNOWN" */
+	const char *message; /* "manifest unknown": the registered message */
+	int http_status;
+};
+/* errcode.ParseErrorCode and Descriptor: unregistered codes (and NULL) are UNKNOWN's. Never NULL.
+ */
+const struct errcode_info *errcode_info(const char *code);
+/* The two kinds of errcode error keep the registered code: an unregistered one becomes UNKNOWN, as
+ * in the original. */
 struct error *error_errcode_code(const char *code);
 /* text NULL: the code's registered message. detail: JSON text or NULL. */
 struct error *error_errcode(
@@ -130,7 +141,7 @@ struct error *error_not_found(struct error *cause, const char *message);
 /* An errno in Go's words ("no space left on device"), sentinel where there is one. Never strerror.
  */
 struct error *error_errno(int errnum);
-const char *errno_text(int errnum);
+const char *errno_text(int errnum); /* never NULL */
 
 /* The errdefs class of err or of the first of its causes that has one. */
 enum error_class error_class_of(const struct error *err);

@@ -1,0 +1,215 @@
+"""Small real images and a real registry for the integration tests: an OCI layout is written here, skopeo pushes it to
+docker-registry on a free loopback port."""
+import gzip
+import hashlib
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def tar_of(files):
+    """{name: bytes | ("link", target) | None for a folder} as an uncompressed tar."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, what in files.items():
+            info = tarfile.TarInfo(name)
+            info.mtime = 1556668800
+            if what is None:
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(info)
+            elif isinstance(what, tuple):
+                info.type, info.linkname = tarfile.SYMTYPE, what[1]
+                tar.addfile(info)
+            else:
+                info.size, info.mode = len(what), 0o755
+                tar.addfile(info, io.BytesIO(what))
+    return out.getvalue()
+
+
+class Layout:
+    """An OCI image layout being written."""
+
+    def __init__(self, path):
+        self.path = path
+        os.makedirs(os.path.join(path, "blobs", "sha256"), exist_ok=True)
+        with open(os.path.join(path, "oci-layout"), "w", encoding="utf-8") as out:
+            out.write('{"imageLayoutVersion":"1.0.0"}')
+        self.index = []
+
+    def blob(self, data):
+        digest = hashlib.sha256(data).hexdigest()
+        with open(os.path.join(self.path, "blobs", "sha256", digest), "wb") as out:
+            out.write(data)
+        return "sha256:" + digest
+
+    def image(self, layers, architecture="amd64", config=None, compress=True, variant=None):
+        """layers: tars, bottom first. Returns the manifest's descriptor."""
+        descriptors, diff_ids = [], []
+        for tar in layers:
+            packed = gzip.compress(tar, 6, mtime=0) if compress else tar
+            media = "application/vnd.oci.image.layer.v1.tar" + ("+gzip" if compress else "")
+            descriptors.append({"mediaType": media, "size": len(packed), "digest": self.blob(packed)})
+            diff_ids.append("sha256:" + hashlib.sha256(tar).hexdigest())
+        conf = {"architecture": architecture, "os": "linux", "created": "2019-05-01T00:00:00Z",
+                "config": config or {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin"]},
+                "rootfs": {"type": "layers", "diff_ids": diff_ids},
+                "history": [{"created": "2019-05-01T00:00:00Z", "created_by": "layer %d" % i}
+                            for i in range(len(layers))]}
+        if variant:
+            conf["variant"] = variant
+        conf = json.dumps(conf).encode()
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                               "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "size": len(conf),
+                                          "digest": self.blob(conf)}, "layers": descriptors}).encode()
+        platform = {"architecture": architecture, "os": "linux"}
+        if variant:
+            platform["variant"] = variant
+        return {"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": len(manifest),
+                "digest": self.blob(manifest), "platform": platform}
+
+    def list_of(self, descriptors):
+        """An index over manifests. Returns its descriptor."""
+        index = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+                            "manifests": descriptors}).encode()
+        return {"mediaType": "application/vnd.oci.image.index.v1+json", "size": len(index), "digest": self.blob(index)}
+
+    def name(self, descriptor, tag):
+        entry = {k: v for k, v in descriptor.items() if k != "platform"}
+        entry["annotations"] = {"org.opencontainers.image.ref.name": tag}
+        self.index.append(entry)
+        with open(os.path.join(self.path, "index.json"), "w", encoding="utf-8") as out:
+            json.dump({"schemaVersion": 2, "manifests": self.index}, out)
+
+
+class Registry:
+    """docker-registry on a free port of 127.0.0.1; log: its access log's path."""
+
+    def __init__(self, work, name, extra="", auth=None):
+        self.port = free_port()
+        self.host = "127.0.0.1:%d" % self.port
+        self.log = os.path.join(work, name + ".log")
+        conf = os.path.join(work, name + ".yml")
+        text = "version: 0.1\nlog: {level: info}\nstorage: {filesystem: {rootdirectory: %s}}\n" % \
+            os.path.join(work, name)
+        text += "http:\n  addr: \"%s\"\n" % self.host
+        if auth:
+            path = os.path.join(work, name + ".htpasswd")
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(subprocess.run(["htpasswd", "-Bbn", *auth], capture_output=True, text=True, check=True).stdout)
+            text += "auth: {htpasswd: {realm: test, path: %s}}\n" % path
+        with open(conf, "w", encoding="utf-8") as out:
+            out.write(text + extra)
+        self.out = open(self.log, "ab")
+        self.proc = subprocess.Popen(["docker-registry", "serve", conf], stdout=self.out, stderr=self.out,
+                                     stdin=subprocess.DEVNULL)
+        for _ in range(200):
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            if self.proc.poll() is not None:
+                break
+            time.sleep(0.05)
+        sys.exit("docker-registry did not start: see " + self.log)
+
+    def push(self, source, target, creds=None, fmt=None):
+        args = ["skopeo", "copy", "--insecure-policy", "--quiet", "--dest-tls-verify=false", "--all"]
+        if fmt:
+            args += ["--format", fmt]
+        if creds:
+            args += ["--dest-creds", ":".join(creds)]
+        subprocess.run(args + [source, "docker://%s/%s" % (self.host, target)], check=True, stdin=subprocess.DEVNULL)
+
+    def digest(self, repo, tag, accept):
+        request = urllib.request.Request("http://%s/v2/%s/manifests/%s" % (self.host, repo, tag), method="HEAD",
+                                         headers={"Accept": accept})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.headers["Docker-Content-Digest"]
+
+    def close(self):
+        self.proc.terminate()
+        self.proc.wait(20)
+        self.out.close()
+
+
+class Site:
+    """The registries and images that docker_compare pulls from."""
+
+    LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+    SCHEMA2 = "application/vnd.docker.distribution.manifest.v2+json"
+
+    def __init__(self, work):
+        self.work = work
+        self.plain = Registry(work, "plain")
+        self.locked = Registry(work, "locked", auth=("ann", "pass word"))
+        layout = Layout(os.path.join(work, "layout"))
+        base = tar_of({"bin": None, "bin/hello": b"hello\n", "etc": None, "etc/gone": b"x"})
+        top = tar_of({"etc": None, "etc/.wh.gone": b"", "etc/new": b"new\n"})
+        layout.name(layout.image([base]), "one")
+        layout.name(layout.image([base, top]), "two")
+        layout.name(layout.image([base, top, base, tar_of({"a": b"a"})]), "again")
+        layout.name(layout.image([base, tar_of({"raw": b"raw"})], compress=False), "raw")
+        layout.name(layout.image([base], config={"Cmd": ["/bin/other"]}), "three")
+        arches = [layout.image([base, tar_of({"arch": a.encode()})], a, variant=v)
+                  for a, v in (("amd64", None), ("arm64", "v8"), ("arm", "v7"), ("s390x", None))]
+        layout.name(layout.list_of(arches), "list")
+        layout.name(layout.list_of(arches[1:]), "foreign")
+        oci = "oci:%s:" % layout.path
+        for tag in ("one", "two", "again", "raw", "three"):
+            self.plain.push(oci + tag, "team/app:" + tag, fmt="v2s2")
+            self.plain.push(oci + tag, "oci/app:" + tag)
+        for tag in ("list", "foreign"):
+            self.plain.push(oci + tag, "team/multi:" + tag, fmt="v2s2")
+            self.plain.push(oci + tag, "oci/multi:" + tag)
+        self.plain.push(oci + "one", "solo:latest", fmt="v2s2")
+        self.locked.push(oci + "two", "team/app:two", ("ann", "pass word"), "v2s2")
+
+    def compare_cases(self):
+        host, locked = self.plain.host, self.locked.host
+        case = lambda name, *refs, **more: {"kind": "real", "name": name, "refs": list(refs), "host":
+                                            more.pop("host", host), "inspect": more.pop("inspect", refs[-1]), **more}
+        digest = self.plain.digest("team/app", "two", self.SCHEMA2)
+        listed = self.plain.digest("team/multi", "list", self.LIST)
+        app, multi, oci = host + "/team/app", host + "/team/multi", host + "/oci"
+        cases = [case("real_" + tag, app + ":" + tag) for tag in ("one", "two", "again", "raw")]
+        cases += [
+            case("real_latest", host + "/solo"),
+            case("real_up_to_date", app + ":two", app + ":two"),
+            case("real_shared_layers", app + ":one", app + ":two"),
+            case("real_other_name_same_image", app + ":one", host + "/solo"),
+            case("real_digest", "%s@%s" % (app, digest)),
+            case("real_tag_then_digest", app + ":two", "%s@%s" % (app, digest)),
+            case("real_digest_twice", "%s@%s" % (app, digest), "%s@%s" % (app, digest)),
+            case("real_all_tags", app, all_tags=True, inspect=app + ":three"),
+            case("real_list", multi + ":list"),
+            case("real_list_digest", "%s@%s" % (multi, listed)),
+            case("real_list_arm64", multi + ":list", platform="linux/arm64"),
+            case("real_list_arm", multi + ":list", platform="linux/arm/v7"),
+            case("real_list_no_match", multi + ":foreign"),
+            case("real_list_no_match_asked", multi + ":list", platform="linux/ppc64le"),
+            case("real_oci", oci + "/app:two"),
+            case("real_oci_list", oci + "/multi:list"),
+            case("real_unknown_tag", app + ":none"),
+            case("real_unknown_repository", host + "/no/such:none"),
+            case("real_unknown_digest", app + "@sha256:" + "0" * 64),
+            case("real_htpasswd", locked + "/team/app:two", host=locked, auth=("ann", "pass word")),
+            case("real_htpasswd_none", locked + "/team/app:two", host=locked),
+            case("real_htpasswd_wrong", locked + "/team/app:two", host=locked, auth=("ann", "wrong")),
+            case("real_all_tags_unknown", host + "/no/such", all_tags=True),
+        ]
+        return cases
+
+    def close(self):
+        self.plain.close()
+        self.locked.close()
