@@ -233,6 +233,9 @@ struct image_pull_reader {
 	 * bytes). Returns 0, or -1 where the end was not reached. NULL: a store that needs the diff
 	 * ID before commit hashes for itself. */
 	int (*diff_id)(void *context, char *id);
+	/* read without a copy: *data points to the next bytes, valid until the next call of read or
+	 * next. Answers as read, and may be mixed with it. Never NULL in this version. */
+	int64_t (*next)(void *context, const void **data);
 };
 
 /* Docker: distribution.Descriptor. */

@@ -37,6 +37,7 @@ plugin_libpull_la_SOURCES = \
 	plugin/registry/transport.h \
 	plugin/xfer/decompress.h \
 	plugin/xfer/download.h \
+	plugin/xfer/progress.c \
 	plugin/xfer/progress.h \
 	plugin/xfer/transfer.h
 plugin_libpull_la_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS) $(LZMA_CFLAGS) $(ISAL_CFLAGS)
