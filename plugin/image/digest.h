@@ -23,7 +23,8 @@ struct hasher;
 /* algorithm: "sha256", or a digest that begins with it. NULL: no memory or no such algorithm. */
 struct hasher *hasher_new(const char *algorithm);
 void hasher_write(struct hasher *h, const void *data, size_t size);
-/* The digest of what was written so far; the hash can go on. */
+/* The digest of what was written so far; the hash can go on. "", which no digest equals, when out
+ * of memory. */
 void hasher_digest(struct hasher *h, char ret[DIGEST_MAX]);
 struct hasher *hasher_copy(const struct hasher *h);
 void hasher_reset(struct hasher *h);
