@@ -15,11 +15,16 @@ plugin_libvalues_la_SOURCES = \
 	plugin/base/url.h \
 	plugin/base/utf8.c \
 	plugin/base/utf8.h \
+	plugin/image/digest.c \
 	plugin/image/digest.h \
 	plugin/image/manifest.h \
+	plugin/image/platform.c \
 	plugin/image/platform.h \
+	plugin/image/reference.c \
 	plugin/image/reference.h \
-	plugin/image/rootfs.h
+	plugin/image/rootfs.h \
+	plugin/image/unicode.c \
+	plugin/image/unicode.h
 plugin_libvalues_la_CFLAGS = $(AM_CFLAGS) $(YAJL_CFLAGS) $(GCRYPT_CFLAGS)
 plugin_libvalues_la_LIBADD = $(YAJL_LIBS) $(GCRYPT_LIBS)
 
@@ -29,8 +34,10 @@ plugin_libpull_la_SOURCES = \
 	plugin/image_pull.h \
 	plugin/pull.h \
 	plugin/registry/auth.h \
+	plugin/registry/challenge.c \
 	plugin/registry/challenge.h \
 	plugin/registry/errcode.h \
+	plugin/registry/header.c \
 	plugin/registry/header.h \
 	plugin/registry/http.h \
 	plugin/registry/repository.h \

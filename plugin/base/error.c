@@ -139,6 +139,7 @@ struct parts {
 	const char *op, *text;
 	const void *detail;
 	size_t detail_size;
+	bool detail_is_bytes;
 	int http_status;
 	struct error *cause;
 };
@@ -187,6 +188,7 @@ static struct error *node(const struct parts *parts, struct buf *message)
 		return &error_no_memory;
 	}
 	err->detail_size = parts->detail ? parts->detail_size : 0;
+	err->detail_is_bytes = parts->detail_is_bytes;
 	return err;
 }
 
@@ -300,8 +302,8 @@ struct error *error_errcode_code(const char *code)
 		&message);
 }
 
-struct error *error_errcode(
-	const char *code, const char *text, const char *detail, size_t detail_size)
+static struct error *errcode_error(const char *code, const char *text, const void *detail,
+	size_t detail_size, bool detail_is_bytes)
 {
 	const struct errcode_info *info = errcode_info(code);
 	struct buf message = {0};
@@ -316,8 +318,20 @@ struct error *error_errcode(
 			    .text = text,
 			    .detail = detail,
 			    .detail_size = detail_size,
+			    .detail_is_bytes = detail_is_bytes,
 			    .http_status = info->http_status},
 		&message);
+}
+
+struct error *error_errcode(
+	const char *code, const char *text, const char *detail, size_t detail_size)
+{
+	return errcode_error(code, text, detail, detail_size, false);
+}
+
+struct error *error_errcode_bytes(const char *code, const void *detail, size_t detail_size)
+{
+	return errcode_error(code, NULL, detail_size ? detail : "", detail_size, true);
 }
 
 static void append_errors_text(struct buf *b, struct error *const *list, size_t n)

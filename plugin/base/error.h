@@ -64,6 +64,7 @@ struct error {
 	const char
 		*detail; /* errcode.Error: the detail as JSON text, NULL for none; response body */
 	size_t detail_size;
+	bool detail_is_bytes; /* errcode.Error: the detail is a []byte, as it came, not JSON */
 	int http_status;
 	bool confirmed_v2, transport_ok;
 	struct error *cause;       /* owned */
@@ -129,6 +130,8 @@ struct error *error_errcode_code(const char *code);
 /* text NULL: the code's registered message. detail: JSON text or NULL. */
 struct error *error_errcode(
 	const char *code, const char *text, const char *detail, size_t detail_size);
+/* The same with the registered message and any bytes as detail. */
+struct error *error_errcode_bytes(const char *code, const void *detail, size_t detail_size);
 struct error *error_errcode_errors(struct error *const *list, size_t n);
 struct error *error_unexpected_http_response(
 	int status, struct error *parse_error, const void *body, size_t size);

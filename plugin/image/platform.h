@@ -21,10 +21,12 @@ struct platform {
  * folded as containerd's platforms does; the original crashes there. */
 size_t platform_filter(const struct platform *platforms, size_t n, const struct platform *requested,
 	const struct platform *runtime, size_t *ret_indices);
-/* formatPlatform, quirk included (linux/amd64 whenever the OS is empty). A new string. */
-char *platform_format(const struct platform *p);
-/* "OS[/ARCH[/VARIANT]]" as `docker pull --platform` takes it, normalised. Strings are the caller's,
- * in ret_buffer. */
+/* formatPlatform, quirk included: the whole of runtime whenever the OS is empty, or p is NULL, even
+ * if an architecture was asked for. A new string; NULL: no memory. */
+char *platform_format(const struct platform *p, const struct platform *runtime);
+/* platforms.Parse: "OS", "ARCH" or "OS/ARCH[/VARIANT]" as `docker pull --platform` takes it,
+ * normalised; what is missing is runtime's. Strings are the caller's, in ret_buffer, but for those
+ * that are runtime's. Error: class InvalidParameter. */
 int platform_parse(const char *s, const struct platform *runtime, struct platform *ret,
 	char **ret_buffer, struct error **reterr);
 

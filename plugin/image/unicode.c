@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Go counterparts: unicode/utf8 DecodeRune, unicode.ToLower (Unicode 13, as Go 1.19 has it). */
+/* Go counterpart: unicode.ToLower (Unicode 13, as Go 1.19 has it). */
 #include "image/unicode.h"
 
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/utf8.h"
 
 /* Code points from lo to hi, each step, that have another lower case. ASCII is not listed. */
 static const struct upper_range {
@@ -132,41 +133,6 @@ static const struct upper_range {
 	{0x1E900, 0x1E921, 1},
 };
 
-/* The code point at s and how many bytes it takes; *ret_size 1 and U+FFFD for what is no UTF-8. */
-static uint32_t decode_rune(const unsigned char *s, size_t size, size_t *ret_size)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	uint32_t c = s[0];
-	size_t n;
-
-	*ret_size = 1;
-	if (c < 0x80)
-		return c;
-	if (c >= 0xc2 && c < 0xe0) {
-		n = 2;
-		c &= 0x1f;
-	} else if (c >= 0xe0 && c < 0xf0) {
-		n = 3;
-		c &= 0x0f;
-	} else if (c >= 0xf0 && c < 0xf5) {
-		n = 4;
-		c &= 0x07;
-	} else {
-		return 0xfffd;
-	}
-	if (n > size)
-		return 0xfffd;
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0xfffd;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-		return 0xfffd;
-	*ret_size = n;
-	return c;
-}
-
 static bool has_lower(uint32_t c)
 {
 	size_t lo = 0, hi = ARRAY_SIZE(upper_ranges);
@@ -189,12 +155,11 @@ static bool has_lower(uint32_t c)
 
 bool unicode_lower_differs(const char *s, size_t size)
 {
-	const unsigned char *p = (const unsigned char *)s;
+	uint32_t c;
 
 	for (size_t i = 0, n; i < size; i += n) {
-		uint32_t c = decode_rune(p + i, size - i, &n);
-
-		if ((c == 0xfffd && n == 1) || has_lower(c))
+		n = utf8_decode(s + i, size - i, &c);
+		if ((c == UTF8_ERROR && n == 1) || has_lower(c))
 			return true;
 	}
 	return false;

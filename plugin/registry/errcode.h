@@ -10,18 +10,10 @@
 
 struct header_list;
 
-/* The registered description: message ("manifest unknown"), HTTP status; value as ErrorCode.Error()
- * has it. An unregistered code is UNKNOWN's. */
-struct errcode_descriptor {
-	const char *code;
-	const char *message;
-	int http_status;
-};
-const struct errcode_descriptor *errcode_lookup(const char *code);
-/* Lower case with spaces: "MANIFEST_UNKNOWN" -> "manifest unknown". */
-void errcode_text(const char *code, char *ret, size_t size);
+/* Which codes are registered, and their texts: errcode_info() of base/error.h. */
 
-/* errcode.Errors.UnmarshalJSON: body {"errors":[...]}. */
+/* json.Unmarshal into errcode.Errors: body {"errors":[...]}; *ret_errors is an
+ * ERROR_ERRCODE_ERRORS, of no entries if the body has none. Errors in encoding/json's words. */
 int errcode_unmarshal_errors(
 	const void *body, size_t size, struct error **ret_errors, struct error **reterr);
 

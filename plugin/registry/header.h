@@ -17,7 +17,8 @@ struct header_list {
 	size_t count, capacity;
 };
 
-/* Names are compared without case. Values with control characters (CR, LF, NUL) are refused. */
+/* Names are compared without case. Names that are no token and values with
+ * a line end in them are refused. */
 int header_add(struct header_list *h, const char *name, const char *value, struct error **reterr);
 int header_set(struct header_list *h, const char *name, const char *value, struct error **reterr);
 void header_remove(struct header_list *h, const char *name);
