@@ -12,6 +12,7 @@ plugin_libvalues_la_SOURCES = \
 	plugin/base/log.c \
 	plugin/base/log.h \
 	plugin/base/unicode_print.h \
+	plugin/base/url.c \
 	plugin/base/url.h \
 	plugin/base/utf8.c \
 	plugin/base/utf8.h \
