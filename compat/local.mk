@@ -1,6 +1,8 @@
 # libtowline: Docker-compatible services for hosts that have none. libcompat is the same without the exports, for tests.
 noinst_LTLIBRARIES += compat/libcompat.la
 compat_libcompat_la_SOURCES = \
+	compat/file.c \
+	compat/file.h \
 	compat/layer_store.h \
 	compat/sink.c \
 	compat/sink.h \
@@ -10,7 +12,7 @@ compat_libcompat_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -DPLUGINDIR
 compat_libcompat_la_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS)
 compat_libcompat_la_LIBADD = plugin/libvalues.la $(ARCHIVE_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS)
 
-EXTRA_LTLIBRARIES = libtowline.la
+lib_LTLIBRARIES += libtowline.la
 include_HEADERS += compat/towline.h
 libtowline_la_SOURCES =
 libtowline_la_LIBADD = compat/libcompat.la
