@@ -23,7 +23,12 @@ struct pull_config {
 	struct download_manager *downloads;
 	struct output *output;
 	struct log *log;
+	/* The pull's context, for layers and to ask whether it was cancelled. */
 	const struct context *ctx;
+	/* For pings, manifests, tags and configurations. The original does not interrupt these; here a
+	 * cancel reaches them too, but a moment later, so that an answer that is on its way decides how
+	 * the pull ends, as recorded. */
+	const struct context *request_ctx;
 	struct platform runtime;
 	const struct platform *platform; /* NULL: none was asked for */
 	struct auth_config auth;
@@ -44,7 +49,7 @@ struct pull_report {
 	struct pull_attempt *attempts;
 	size_t nattempts;
 };
-void pull_report_free(struct pull_report *r);
+void pull_report_free(struct pull_report *r); /* leaves it empty */
 
 /* One endpoint and repository, as the registry service gave them; copies. */
 struct pull_endpoint {
