@@ -204,7 +204,8 @@ static int endpoint_tls(
 	size_t i;
 
 	if (!take_struct(&tls, sizeof(tls), given, given->struct_size))
-		return error_setf(reterr, "the registry service gave a malformed TLS configuration");
+		return error_setf(
+			reterr, "the registry service gave a malformed TLS configuration");
 	t = http_tls_new(tls.insecure_skip_verify, tls.ca, tls.ca ? tls.ca_size : 0, reterr);
 	if (!t)
 		return -1;

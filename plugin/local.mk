@@ -32,8 +32,14 @@ plugin_libvalues_la_LIBADD = $(YAJL_LIBS) $(GCRYPT_LIBS)
 # The rooms between "pull this reference" and the engine's callbacks.
 noinst_LTLIBRARIES += plugin/libpull.la
 plugin_libpull_la_SOURCES = \
+	plugin/engine.c \
+	plugin/engine.h \
 	plugin/image_pull.h \
+	plugin/pull.c \
 	plugin/pull.h \
+	plugin/pull_v2.c \
+	plugin/pull_v2.h \
+	plugin/pull_v2_image.c \
 	plugin/registry/auth.h \
 	plugin/registry/challenge.c \
 	plugin/registry/challenge.h \
@@ -51,4 +57,4 @@ plugin_libpull_la_SOURCES = \
 plugin_libpull_la_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS) $(LZMA_CFLAGS) $(ISAL_CFLAGS)
 plugin_libpull_la_LIBADD = plugin/libvalues.la $(CURL_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(LZMA_LIBS) $(BZIP2_LIBS) $(ISAL_LIBS)
 
-EXTRA_DIST += plugin/image_pull.map
+EXTRA_DIST += plugin/image_pull.map plugin/instance.h plugin/plugin.c plugin/plugin_error.c

@@ -107,12 +107,12 @@ static int check_tables(const struct engine_tables *t, struct error **reterr)
 	else if (!(l->flags & IMAGE_PULL_LAYER_STORE_STAGING) && !l->register_layer)
 		missing = "layer_store.register_layer";
 	else if ((l->flags & IMAGE_PULL_LAYER_STORE_STAGING) &&
-		(!l->stage || !l->commit || !l->discard))
+		 (!l->stage || !l->commit || !l->discard))
 		missing = "layer_store.stage, commit or discard";
 	if (!missing)
 		return 0;
-	return error_set(reterr,
-		error_classf(CLASS_INVALID_PARAMETER, "the engine has no %s", missing));
+	return error_set(
+		reterr, error_classf(CLASS_INVALID_PARAMETER, "the engine has no %s", missing));
 }
 
 static void copy_tables(const struct image_pull_engine *given, struct engine_tables *ret)
@@ -167,8 +167,8 @@ static void resolved_message(void *receiver, const char *text)
 }
 
 /* http_options.resolve over the engine's options.resolve. */
-static int resolve(void *context, const char *host, int (*add)(void *arg, const char *address),
-	void *arg)
+static int resolve(
+	void *context, const char *host, int (*add)(void *arg, const char *address), void *arg)
 {
 	struct image_pull_instance *instance = context;
 	struct resolve_call call = {.add = add, .arg = arg};
@@ -197,8 +197,8 @@ static int create_http_client(struct image_pull_instance *instance, struct error
 		.https_proxy = proxy_option(o->https_proxy, "HTTPS_PROXY", "https_proxy"),
 		.all_proxy = proxy_option(o->all_proxy, "ALL_PROXY", "all_proxy"),
 		.no_proxy = proxy_option(o->no_proxy, "NO_PROXY", "no_proxy"),
-		.connect_timeout_ms = l->connect_timeout_ms ? l->connect_timeout_ms
-							    : DEFAULT_CONNECT_TIMEOUT_MS,
+		.connect_timeout_ms =
+			l->connect_timeout_ms ? l->connect_timeout_ms : DEFAULT_CONNECT_TIMEOUT_MS,
 		.stall_timeout_ms = l->stall_timeout_ms,
 	};
 
@@ -243,7 +243,8 @@ static int fill_instance(struct image_pull_instance *instance, struct error **re
 	if (create_http_client(instance, reterr) < 0 ||
 		create_download_manager(instance, reterr) < 0)
 		return -1;
-	/* From here on only resolve and its context are of use; the rest is borrowed from create. */
+	/* From here on only resolve and its context are of use; the rest is borrowed from create.
+	 */
 	*o = (struct image_pull_options){.struct_size = sizeof(*o),
 		.resolve = o->resolve,
 		.resolve_context = o->resolve_context};
@@ -274,8 +275,8 @@ static int fail(struct image_pull_error **error, struct error *err,
 	return -1;
 }
 
-static int plugin_create(const struct image_pull_engine *engine,
-	struct image_pull_instance **ret, struct image_pull_error **error)
+static int plugin_create(const struct image_pull_engine *engine, struct image_pull_instance **ret,
+	struct image_pull_error **error)
 {
 	struct image_pull_instance *instance;
 	struct error *err = NULL;
@@ -508,8 +509,8 @@ static void fill_config(struct pull_call *call, struct image_pull_instance *inst
 	c->log = output_log(call->running.output);
 	c->ctx = &call->running.ctx;
 	c->request_ctx = &call->running.request_ctx;
-	c->runtime = (struct platform){
-		instance->runtime_os, instance->runtime_architecture, "", ""};
+	c->runtime =
+		(struct platform){instance->runtime_os, instance->runtime_architecture, "", ""};
 	if (request->platform) {
 		copy_platform(request->platform, &call->platform);
 		c->platform = &call->platform;
@@ -532,13 +533,15 @@ static int pull_call_run(struct pull_call *call, struct image_pull_instance *ins
 		return error_set(
 			reterr, error_classf(CLASS_INVALID_PARAMETER, "no reference was given"));
 	if (reference_parse_normalized_named(request->reference, &call->ref, &err) < 0)
-		return error_set(reterr,
-			err == &error_no_memory ? err
-						: error_errdefs(CLASS_INVALID_PARAMETER, err));
+		return error_set(reterr, err == &error_no_memory
+						 ? err
+						 : error_errdefs(CLASS_INVALID_PARAMETER, err));
 	if (copy_meta_headers(request, &call->meta_headers, reterr) < 0 ||
 		running_pull_begin(&call->running, instance, request->pull, reterr) < 0)
 		return -1;
 	fill_config(call, instance, request);
+	/* A pull that was cancelled before it began knows it from the start. */
+	poll_pull(&call->running);
 	return pull(&call->config, call->ref, reterr);
 }
 
@@ -553,11 +556,13 @@ static int plugin_image_pull(struct image_pull_instance *instance,
 
 	if (!instance || !given)
 		return fail(error,
-			error_classf(CLASS_INVALID_PARAMETER, "no instance or no request was given"),
+			error_classf(
+				CLASS_INVALID_PARAMETER, "no instance or no request was given"),
 			NULL, false);
 	table_copy(&request, sizeof(request), given);
 	r = pull_call_run(&call, instance, &request, &err);
-	cancelled = cancel_error(call.running.cancel) == &err_context_canceled;
+	cancelled =
+		call.running.cancel && cancel_error(call.running.cancel) == &err_context_canceled;
 	running_pull_end(&call.running);
 	if (r < 0)
 		fail(error, err, &call.report, cancelled);

@@ -37,12 +37,13 @@ struct image_pull_error {
 
 /* For lack of memory; never freed. */
 static const struct image_pull_error no_memory = {
-	.info = {
-		.struct_size = sizeof(struct image_pull_error_info),
-		.message = "cannot allocate memory",
-		.endpoint = "",
-		.registry_code = "",
-	},
+	.info =
+		{
+			.struct_size = sizeof(struct image_pull_error_info),
+			.message = "cannot allocate memory",
+			.endpoint = "",
+			.registry_code = "",
+		},
 };
 
 static struct image_pull_error *no_memory_error(void)

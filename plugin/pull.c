@@ -176,6 +176,8 @@ static bool fall_back(struct pull_loop *l, size_t i, struct error *err, struct e
 	struct error *inner;
 
 	report_attempt(config->report, err->message);
+	if (config->ctx->poll)
+		config->ctx->poll(config->ctx->poll_arg);
 	/* A cancelled pull doesn't fall back; nor is its error unwrapped then. */
 	if (cancel_fired(config->ctx->cancel) || err->kind != ERROR_FALLBACK) {
 		log_error(config->log, "Not continuing with pull after error: %s", err->message);

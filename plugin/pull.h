@@ -25,9 +25,9 @@ struct pull_config {
 	struct log *log;
 	/* The pull's context, for layers and to ask whether it was cancelled. */
 	const struct context *ctx;
-	/* For pings, manifests, tags and configurations. The original does not interrupt these; here a
-	 * cancel reaches them too, but a moment later, so that an answer that is on its way decides how
-	 * the pull ends, as recorded. */
+	/* For pings, manifests, tags and configurations. The original does not interrupt these;
+	 * here a cancel reaches them too, but a moment later, so that an answer that is on its way
+	 * decides how the pull ends, as recorded. */
 	const struct context *request_ctx;
 	struct platform runtime;
 	const struct platform *platform; /* NULL: none was asked for */

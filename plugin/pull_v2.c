@@ -305,8 +305,7 @@ static int get_manifest(struct v2_puller *p, const struct reference *ref, struct
 		return 0;
 	}
 	familiar = reference_familiar_string(ref);
-	return error_setf(reterr,
-		"internal error: reference has neither a tag nor a digest: %s",
+	return error_setf(reterr, "internal error: reference has neither a tag nor a digest: %s",
 		familiar ? familiar : "");
 }
 
@@ -376,8 +375,8 @@ static int tell_pulled(const struct pull_config *config, const struct reference 
 	return 0;
 }
 
-static int pull_v2_tag(struct v2_puller *p, const struct reference *ref, bool *ret_updated,
-	struct error **reterr)
+static int pull_v2_tag(
+	struct v2_puller *p, const struct reference *ref, bool *ret_updated, struct error **reterr)
 {
 	const struct pull_config *config = p->config;
 	cleanup_manifest struct manifest *m = NULL;
@@ -401,8 +400,8 @@ static int pull_v2_tag(struct v2_puller *p, const struct reference *ref, bool *r
 	pulling = str_printf("Pulling from %s", familiar_name);
 	if (!pulling)
 		return error_set(reterr, &error_no_memory);
-	progress_message(config->output,
-		reference_is_canonical(ref) ? ref->digest : ref->tag, pulling);
+	progress_message(
+		config->output, reference_is_canonical(ref) ? ref->digest : ref->tag, pulling);
 	if (pull_manifest(p, ref, m, &image, reterr) < 0)
 		return -1;
 	digest = str_printf("Digest: %s", image.manifest_digest);
@@ -415,8 +414,8 @@ static int pull_v2_tag(struct v2_puller *p, const struct reference *ref, bool *r
 	return r;
 }
 
-static int pull_all_tags(struct v2_puller *p, const struct reference *ref, bool *ret_updated,
-	struct error **reterr)
+static int pull_all_tags(
+	struct v2_puller *p, const struct reference *ref, bool *ret_updated, struct error **reterr)
 {
 	struct tag_list tags = {0};
 	struct error *err = NULL;

@@ -31,13 +31,11 @@ static void layer_registered(void *arg, const char *digest, const char *diff_id)
 {
 	struct v2_puller *p = arg;
 
-	v2_metadata_add(
-		p->config->metadata_store, diff_id, digest, p->repo_info->name->name);
+	v2_metadata_add(p->config->metadata_store, diff_id, digest, p->repo_info->name->name);
 }
 
-static void describe_layer(
-	struct v2_puller *p, const char *digest, const char *media_type, int64_t size,
-	struct download_descriptor *ret)
+static void describe_layer(struct v2_puller *p, const char *digest, const char *media_type,
+	int64_t size, struct download_descriptor *ret)
 {
 	*ret = (struct download_descriptor){
 		.digest = digest,
@@ -52,8 +50,10 @@ static void describe_layer(
 static int check_layer_count(size_t n, struct error **reterr)
 {
 	if (n > MAX_LAYERS)
-		return error_setf(reterr, "%zu layers are more than the %d that can be stacked: "
-			"max depth exceeded", n, MAX_LAYERS);
+		return error_setf(reterr,
+			"%zu layers are more than the %d that can be stacked: "
+			"max depth exceeded",
+			n, MAX_LAYERS);
 	return 0;
 }
 
@@ -449,6 +449,5 @@ int pull_schema2(struct v2_puller *p, const struct reference *ref, const struct 
 		ret->id = strdup(m->config.digest);
 		return ret->id ? 0 : error_set(reterr, &error_no_memory);
 	}
-	return schema2_make_image(
-		p, m, platform ? platform->os : config->runtime.os, ret, reterr);
+	return schema2_make_image(p, m, platform ? platform->os : config->runtime.os, ret, reterr);
 }
