@@ -57,4 +57,4 @@ plugin_libpull_la_SOURCES = \
 plugin_libpull_la_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS) $(LZMA_CFLAGS) $(ISAL_CFLAGS)
 plugin_libpull_la_LIBADD = plugin/libvalues.la $(CURL_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(LZMA_LIBS) $(BZIP2_LIBS) $(ISAL_LIBS)
 
-EXTRA_DIST += plugin/image_pull.map plugin/instance.h plugin/plugin.c plugin/plugin_error.c
+EXTRA_DIST += plugin/image_pull.map plugin/plugin.c plugin/plugin.h plugin/plugin_error.c

@@ -3,7 +3,7 @@
  * makes an ImagePullConfig. */
 #include "config.h"
 
-#include "instance.h"
+#include "plugin.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Errors on their way to the engine: text, class, and what a machine wants to know. No Go
  * counterpart: there, callers look into the error themselves. */
-#include "instance.h"
+#include "plugin.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -68,7 +68,7 @@ int schema2_manifest_digest(const struct pull_config *config, const struct refer
 /* platforms.Format. */
 static char *format_or_unknown(const struct platform *p)
 {
-	return p && *p->os ? platform_format(p) : strdup("unknown");
+	return p && *p->os ? platform_format(p, p) : strdup("unknown");
 }
 
 static void log_matches(const struct pull_config *config, const struct manifest *list,
@@ -85,7 +85,7 @@ static void log_matches(const struct pull_config *config, const struct manifest 
 		p.architecture = asked->architecture;
 		p.variant = asked->variant;
 	}
-	text = platform_format(&p);
+	text = platform_format(&p, &p);
 	for (i = 0; text && i < n; i++)
 		log_debug(config->log, "found match for %s with media type %s, digest %s", text,
 			list->layers[indices[i]].media_type, list->layers[indices[i]].digest);
@@ -163,8 +163,7 @@ static void index_walk_end(struct index_walk *w)
 
 static int no_match(const struct pull_config *config, struct error **reterr)
 {
-	const struct platform none = {"", "", "", ""};
-	cleanup_free char *text = platform_format(config->platform ? config->platform : &none);
+	cleanup_free char *text = platform_format(config->platform, &config->runtime);
 	struct error *err;
 
 	if (!text)

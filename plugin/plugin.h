@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What stands behind the border: an instance with its copies of the engine's tables, and errors in
- * the form that engines read. Only plugin.c and plugin_error.c include it. */
-#ifndef INSTANCE_H
-#define INSTANCE_H
+ * the form that engines read. For plugin.c and plugin_error.c. */
+#ifndef PLUGIN_H
+#define PLUGIN_H
 
 #include "pull.h"
 
