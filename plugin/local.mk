@@ -53,6 +53,7 @@ plugin_libpull_la_SOURCES = \
 	plugin/xfer/download.h \
 	plugin/xfer/progress.c \
 	plugin/xfer/progress.h \
+	plugin/xfer/transfer.c \
 	plugin/xfer/transfer.h
 plugin_libpull_la_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS) $(LZMA_CFLAGS) $(ISAL_CFLAGS)
 plugin_libpull_la_LIBADD = plugin/libvalues.la $(CURL_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(LZMA_LIBS) $(BZIP2_LIBS) $(ISAL_LIBS)

@@ -5,6 +5,19 @@ TEST_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 endif
 UNIT_TESTS = $(filter tests/test_%,$(TESTS))
 
+if HAVE_CMOCKA
+TESTS += tests/test_progress tests/test_transfer
+check_PROGRAMS += tests/test_progress tests/test_transfer
+tests_test_progress_SOURCES = tests/test_progress.c
+tests_test_progress_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_progress_CFLAGS = $(TEST_CFLAGS)
+tests_test_progress_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
+tests_test_transfer_SOURCES = tests/test_transfer.c
+tests_test_transfer_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_transfer_CFLAGS = $(TEST_CFLAGS)
+tests_test_transfer_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
+endif
+
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py
 EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/vectors
