@@ -34,7 +34,10 @@ noinst_LTLIBRARIES += plugin/libpull.la
 plugin_libpull_la_SOURCES = \
 	plugin/engine.c \
 	plugin/engine.h \
+	plugin/errors.c \
 	plugin/image_pull.h \
+	plugin/image_pull.h \
+	plugin/metadata.c \
 	plugin/pull.c \
 	plugin/pull.h \
 	plugin/pull_v2.c \
@@ -43,6 +46,7 @@ plugin_libpull_la_SOURCES = \
 	plugin/registry/auth.h \
 	plugin/registry/challenge.c \
 	plugin/registry/challenge.h \
+	plugin/registry/errcode.c \
 	plugin/registry/errcode.h \
 	plugin/registry/header.c \
 	plugin/registry/header.h \
