@@ -1,1 +1,20 @@
-# towline: the reference host. It sees towline.h and image_pull.h alone.
+# towline: the reference host. It sees towline.h and image_pull.h alone. All but main() is a library of its own, for tests.
+noinst_LTLIBRARIES += engines/libhost.la
+engines_libhost_la_SOURCES = \
+	engines/towline/answer.c \
+	engines/towline/cli.c \
+	engines/towline/cli.h \
+	engines/towline/images.c \
+	engines/towline/json_text.c \
+	engines/towline/json_text.h \
+	engines/towline/platform.c \
+	engines/towline/platform.h \
+	engines/towline/progress_bar.c \
+	engines/towline/progress_bar.h \
+	engines/towline/pull.c \
+	engines/towline/store_commands.c \
+	engines/towline/text.c \
+	engines/towline/text.h
+engines_libhost_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat
+
+EXTRA_DIST += engines/towline/main.c

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options, complaints and the store for all commands. Go counterpart: none (docker's cli/command).
+ */
+#include "config.h"
+
+#include "cli.h"
+#include "text.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- options */
+
+static const struct cli_option *find_option(
+	const struct cli_option *options, size_t n, const char *word, const char **ret_attached)
+{
+	*ret_attached = NULL;
+	for (size_t i = 0; i < n; i++) {
+		const struct cli_option *o = &options[i];
+		size_t length = strlen(o->name);
+
+		if (word[1] == '-') {
+			if (strncmp(word + 2, o->name, length) != 0)
+				continue;
+			if (word[2 + length] == '\0')
+				return o;
+			if (word[2 + length] == '=') {
+				*ret_attached = word + 2 + length + 1;
+				return o;
+			}
+		} else if (o->letter && word[1] == o->letter && word[2] == '\0') {
+			return o;
+		}
+	}
+	return NULL;
+}
+
+static int parse(const struct cli_option *options, size_t noptions, const char *command, int argc,
+	char **argv, int *ret_nargs)
+{
+	int nargs = 0;
+	int i;
+
+	for (i = 1; i < argc; i++) {
+		const struct cli_option *o;
+		const char *attached;
+
+		if (argv[i][0] != '-' || argv[i][1] == '\0') {
+			if (!command)
+				break;
+			argv[++nargs] = argv[i];
+			continue;
+		}
+		if (strcmp(argv[i], "--") == 0) {
+			i++;
+			break;
+		}
+		o = find_option(options, noptions, argv[i], &attached);
+		if (!o)
+			return cli_usage(command, "unknown option %s", argv[i]);
+		if (o->flag) {
+			if (attached)
+				return cli_usage(command, "--%s takes no argument", o->name);
+			*o->flag = true;
+			continue;
+		}
+		if (!attached && i + 1 >= argc)
+			return cli_usage(command, "--%s needs an argument", o->name);
+		*o->value = attached ? attached : argv[++i];
+	}
+	while (i < argc)
+		argv[++nargs] = argv[i++];
+	*ret_nargs = nargs;
+	return CLI_OK;
+}
+
+int cli_parse_main(
+	const struct cli_option *options, size_t noptions, int argc, char **argv, int *ret_nargs)
+{
+	return parse(options, noptions, NULL, argc, argv, ret_nargs);
+}
+
+int cli_parse_command(const struct cli_option *options, size_t noptions, int min, int max, int argc,
+	char **argv, int *ret_nargs)
+{
+	int status = parse(options, noptions, argv[0], argc, argv, ret_nargs);
+
+	if (status != CLI_OK)
+		return status;
+	if (*ret_nargs < min)
+		return cli_usage(
+			argv[0], "%s is missing", min == 1 ? "its argument" : "an argument");
+	if (max >= 0 && *ret_nargs > max)
+		return cli_usage(argv[0], "too many arguments: %s", argv[max + 1]);
+	return CLI_OK;
+}
+
+/* ---- what is said on stderr */
+
+static void say(const char *prefix, const char *format, va_list ap, const char *suffix)
+{
+	char *text = NULL;
+	char *line = NULL;
+
+	if (vasprintf(&text, format, ap) < 0)
+		text = NULL;
+	if (text)
+		line = text_one_line(text);
+	fprintf(stderr, "towline: %s%s%s\n", prefix, line ? line : "out of memory", suffix);
+	free(line);
+	free(text);
+}
+
+void cli_error(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	say("", format, ap, "");
+	va_end(ap);
+}
+
+int cli_usage(const char *command, const char *format, ...)
+{
+	char prefix[64] = "";
+	va_list ap;
+
+	if (command)
+		snprintf(prefix, sizeof(prefix), "%s: ", command);
+	va_start(ap, format);
+	say(prefix, format, ap, " (see towline --help)");
+	va_end(ap);
+	return CLI_USAGE;
+}
+
+void cli_log(const struct cli *cli, int level, const char *message)
+{
+	static const char *const words[] = {"error", "warning", "info", "debug"};
+	char *line;
+
+	if (level < 0 || level > IMAGE_PULL_LOG_DEBUG || level > cli->log_level)
+		return;
+	line = text_one_line(message);
+	fprintf(stderr, "level=%s msg=\"%s\"\n", words[level], line ? line : "out of memory");
+	free(line);
+}
+
+/* ---- what commands stand on */
+
+int cli_failed(const struct cli *cli, const char *message)
+{
+	if (cli->report)
+		cli->report(cli->report_context, message);
+	else
+		cli_error("%s", message);
+	return CLI_FAILED;
+}
+
+int cli_load_config(struct cli *cli)
+{
+	struct answer answer cleanup(answer_free);
+	int code;
+
+	if (cli->config)
+		return CLI_OK;
+	answer_init(&answer, NULL, NULL);
+	code = towline_config_load(cli->config_file, &cli->config, &answer.sink);
+	if (code == IMAGE_PULL_OK)
+		return CLI_OK;
+	cli->config = NULL;
+	return cli_failed(cli, answer_message(&answer, code));
+}
+
+static void store_log(void *context, int level, const char *message)
+{
+	cli_log(context, level, message);
+}
+
+int cli_open_store(struct cli *cli, bool read_only)
+{
+	struct answer answer cleanup(answer_free);
+	struct towline_store_options options = {
+		.struct_size = sizeof(options),
+		.read_only = read_only,
+		.log = store_log,
+		.log_context = cli,
+	};
+	int status = cli_load_config(cli);
+	int code;
+
+	answer_init(&answer, NULL, NULL);
+	if (status != CLI_OK)
+		return status;
+	options.root = cli->root ? cli->root : cli->config->data_root;
+	options.fast = !cli->config->durable;
+	/* Looking does not make a store. */
+	if (read_only && access(options.root, F_OK) != 0 && errno == ENOENT)
+		return CLI_OK;
+	code = towline_store_open(&options, &cli->store, &answer.sink);
+	if (code == IMAGE_PULL_OK)
+		return CLI_OK;
+	cli->store = NULL;
+	return cli_failed(cli, answer_message(&answer, code));
+}
+
+void cli_close(struct cli *cli)
+{
+	towline_store_close(cli->store);
+	cli->store = NULL;
+	towline_config_free(cli->config);
+	cli->config = NULL;
+}
+
+int cli_flush(FILE *out)
+{
+	if (fflush(out) == 0 && !ferror(out))
+		return 0;
+	cli_error("write error: %s", strerror(errno));
+	return -1;
+}

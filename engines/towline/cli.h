@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands of the reference host share. Go counterpart: none (docker's cli/command). */
+#ifndef CLI_H
+#define CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "towline.h"
+
+/* The exit statuses, a contract. */
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+struct cli {
+	/* the global options; NULL or -1 where they were not given */
+	const char *config_file, *root, *plugin_path;
+	int log_level;
+	/* Where failures go; NULL: to stderr, a line each. */
+	void (*report)(void *context, const char *message);
+	void *report_context;
+	/* what the commands open; cli_close frees it */
+	const struct towline_config *config;
+	struct towline_store *store;
+};
+
+/* ---- the commands: each gets its own name in argv[0] and returns an exit status */
+int command_pull(struct cli *cli, int argc, char **argv);
+int command_images(struct cli *cli, int argc, char **argv);
+int command_inspect(struct cli *cli, int argc, char **argv);
+int command_tag(struct cli *cli, int argc, char **argv);
+int command_rm(struct cli *cli, int argc, char **argv);
+int command_prune(struct cli *cli, int argc, char **argv);
+int command_fsck(struct cli *cli, int argc, char **argv);
+int command_rootfs(struct cli *cli, int argc, char **argv);
+int command_bundle(struct cli *cli, int argc, char **argv);
+int command_load(struct cli *cli, int argc, char **argv);
+int command_save(struct cli *cli, int argc, char **argv);
+
+/* ---- cli.c: options */
+
+/* An option: with a flag it takes no argument, with a value it takes one. */
+struct cli_option {
+	const char *name; /* without dashes */
+	char letter;      /* 0: there is no short form */
+	bool *flag;
+	const char **value;
+};
+/* The global options, up to the first other word. The other words are moved together to argv + 1:
+ * *ret_nargs of them. CLI_OK, or CLI_USAGE after one line on stderr. */
+int cli_parse_main(
+	const struct cli_option *options, size_t noptions, int argc, char **argv, int *ret_nargs);
+/* A command's options, wherever they stand among its words, of which there may be min to max (-1:
+ * any number). argv[0] is the command's name. */
+int cli_parse_command(const struct cli_option *options, size_t noptions, int min, int max, int argc,
+	char **argv, int *ret_nargs);
+
+/* ---- cli.c: what is said on stderr, one line each, control bytes made visible */
+
+void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* CLI_USAGE, after a line about wrong usage of a command (NULL: of towline). */
+int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A log line, if the level was asked for: level=info msg="..." */
+void cli_log(const struct cli *cli, int level, const char *message);
+
+/* ---- cli.c: what commands stand on. CLI_OK, or another status after the failure was reported. */
+
+/* CLI_FAILED, after the message went where failures go. */
+int cli_failed(const struct cli *cli, const char *message);
+int cli_load_config(struct cli *cli);
+/* Loads the configuration, if it was not, and opens the store. Where nothing was ever stored and
+ * read_only is asked for, cli->store stays NULL: an empty store. */
+int cli_open_store(struct cli *cli, bool read_only);
+void cli_close(struct cli *cli);
+/* 0, or -1 after a line on stderr: what was printed did not all arrive. */
+int cli_flush(FILE *out);
+
+/* ---- answer.c: a sink whose values go to a function, as they come */
+
+struct answer {
+	struct image_pull_sink sink;
+	char *message;
+	int (*take)(void *context, const void *data, size_t size); /* NULL: values are ignored */
+	void *context;
+};
+void answer_init(
+	struct answer *a, int (*take)(void *context, const void *data, size_t size), void *context);
+void answer_free(struct answer *a);
+/* The failure's text, or a fitting one for the code. Never NULL. */
+const char *answer_message(const struct answer *a, int code);
+/* A take function: prints each value as a line on the FILE that is its context. */
+int answer_print(void *file, const void *data, size_t size);
+
+#define cleanup(function) __attribute__((cleanup(function)))
+
+#endif

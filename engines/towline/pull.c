@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* towline pull: load the plugin, hand it libtowline's services, show what it says. Go counterparts:
+ * docker's cli/command/image/pull.go, daemon/images/image_pull.go. */
+#include "config.h"
+
+#include "cli.h"
+#include "platform.h"
+#include "progress_bar.h"
+#include "text.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum show { SHOW_NONE, SHOW_PLAIN, SHOW_BAR, SHOW_JSON };
+
+/* A pull in the making: what the command line asked for and what serves it. */
+struct pull_command {
+	struct cli *cli;
+	bool all_tags, quiet;
+	const char *platform_text, *progress_text;
+	struct platform_option platform;
+	enum show show;
+	char *reference; /* canonical; with a tag or digest unless all tags are asked for */
+	bool default_tag;
+
+	const struct image_pull_plugin *plugin;
+	struct towline_registry_service *registry_service;
+	struct image_pull_instance *instance;
+	struct credentials {
+		bool found;
+		struct image_pull_auth auth;
+		char *texts[4];
+	} credentials;
+
+	struct progress_bar *bar;
+	int write_error; /* an errno: what is printed arrives nowhere, so the pull ends */
+	char **warnings; /* errors that did not end the pull, where no log was asked for */
+	size_t nwarnings;
+};
+
+/* ---- Ctrl-C: a flag that the plugin asks for; a second one ends the process at once. What it
+ * leaves unfinished nothing refers to, and the next start of the store sweeps it. */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+	if (interrupted)
+		_exit(128 + number);
+	interrupted = 1;
+}
+
+static void catch_signals(void)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action = {.sa_handler = on_signal};
+
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		struct sigaction old;
+
+		/* What was ignored (nohup) stays ignored. */
+		if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+			continue;
+		(void)sigaction(numbers[i], &action, NULL); /* fails for bad numbers alone */
+	}
+}
+
+/* ---- errors: a line on stderr, or the stream's last line */
+
+static int print_bytes(void *context, const void *data, size_t size)
+{
+	struct pull_command *c = context;
+
+	if (fwrite(data, 1, size, stdout) != size && !c->write_error)
+		c->write_error = errno ? errno : EIO;
+	return IMAGE_PULL_OK;
+}
+
+static void report(void *context, const char *message)
+{
+	struct pull_command *c = context;
+	struct answer answer cleanup(answer_free);
+
+	answer_init(&answer, print_bytes, c);
+	if (c->show != SHOW_JSON || towline_error_json(message, 0, &answer.sink) != IMAGE_PULL_OK)
+		cli_error("%s", message);
+}
+
+/* ---- what the plugin says */
+
+static void show_plain(struct pull_command *c, const struct image_pull_progress *p)
+{
+	const char *what = p->message[0] ? p->message : p->action;
+	char *id, *text;
+
+	/* Byte counts are for terminals. */
+	if (!p->message[0] && (p->current > 0 || p->total > 0))
+		return;
+	id = text_printable(p->id, strlen(p->id));
+	text = text_printable(what, strlen(what));
+	if (!id || !text)
+		c->write_error = ENOMEM;
+	else if (printf("%s%s%s\n", id, id[0] ? ": " : "", text) < 0)
+		c->write_error = errno;
+	free(id);
+	free(text);
+}
+
+static void on_progress(void *context, void *pull, const struct image_pull_progress *progress)
+{
+	struct pull_command *c = context;
+	struct answer answer cleanup(answer_free);
+
+	(void)pull; /* there is one pull */
+	answer_init(&answer, print_bytes, c);
+	switch (c->show) {
+	case SHOW_JSON:
+		if (towline_progress_json(progress, &answer.sink) != IMAGE_PULL_OK)
+			c->write_error = ENOMEM;
+		break;
+	case SHOW_PLAIN:
+		show_plain(c, progress);
+		break;
+	case SHOW_BAR:
+		if (progress_bar_update(c->bar, progress) < 0)
+			c->write_error = errno;
+		return;
+	case SHOW_NONE:
+		return;
+	}
+	if (fflush(stdout) != 0 && !c->write_error)
+		c->write_error = errno;
+}
+
+static void on_log(void *context, void *pull, int level, const char *message)
+{
+	struct pull_command *c = context;
+	char **grown;
+	char *copy;
+
+	(void)pull;
+	cli_log(c->cli, level, message);
+	if (c->cli->log_level >= 0 || level != IMAGE_PULL_LOG_ERROR)
+		return;
+	/* Nobody reads the log: keep it for the end, when it is known whether it says more than the
+	 * error does. */
+	grown = realloc(c->warnings, (c->nwarnings + 1) * sizeof(*grown));
+	if (!grown)
+		return;
+	c->warnings = grown;
+	copy = strdup(message);
+	if (copy)
+		c->warnings[c->nwarnings++] = copy;
+}
+
+static int on_cancelled(void *context, void *pull)
+{
+	struct pull_command *c = context;
+
+	(void)pull;
+	if (c->bar && progress_bar_tick(c->bar) < 0)
+		c->write_error = errno;
+	return interrupted || c->write_error;
+}
+
+/* ---- before the pull */
+
+static int usage(struct pull_command *c)
+{
+	static const struct {
+		const char *word;
+		enum show show;
+	} words[] = {
+		{"bar", SHOW_BAR}, {"plain", SHOW_PLAIN}, {"json", SHOW_JSON}, {"none", SHOW_NONE}};
+	const char *term = getenv("TERM");
+	const char *problem;
+
+	if (strcmp(c->progress_text, "auto") == 0) {
+		c->show = isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 ? SHOW_BAR
+										     : SHOW_PLAIN;
+	} else {
+		size_t i;
+
+		for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+			if (strcmp(c->progress_text, words[i].word) == 0)
+				break;
+		}
+		if (i == sizeof(words) / sizeof(words[0]))
+			return cli_usage("pull",
+				"--progress is auto, bar, plain, json or none, not %s",
+				c->progress_text);
+		c->show = words[i].show;
+	}
+	if (c->quiet && c->show == SHOW_JSON && strcmp(c->progress_text, "json") == 0)
+		return cli_usage("pull", "--quiet and --progress json exclude each other");
+	if (c->quiet)
+		c->show = SHOW_NONE;
+	if (c->platform_text && platform_parse(c->platform_text, &c->platform, &problem) < 0)
+		return cli_usage("pull", "--platform is OS/ARCH[/VARIANT], not %s: %s",
+			c->platform_text, problem);
+	return CLI_OK;
+}
+
+static int normalize(struct pull_command *c, const char *reference)
+{
+	struct towline_text plain, tagged;
+	int status = CLI_OK;
+	int code;
+
+	towline_text_init(&plain);
+	towline_text_init(&tagged);
+	code = towline_reference_normalize(reference, 0, &plain.sink);
+	if (code != IMAGE_PULL_OK) {
+		status = cli_failed(c->cli, towline_text_message(&plain, code));
+		goto out;
+	}
+	code = towline_reference_normalize(reference, 1, &tagged.sink);
+	if (code != IMAGE_PULL_OK) {
+		status = cli_failed(c->cli, towline_text_message(&tagged, code));
+		goto out;
+	}
+	c->default_tag = strcmp(plain.value, tagged.value) != 0;
+	if (c->all_tags && !c->default_tag) {
+		status = cli_usage("pull", "tag can't be used with --all-tags/-a");
+		goto out;
+	}
+	c->reference = strdup(c->all_tags ? plain.value : tagged.value);
+	if (!c->reference)
+		status = cli_failed(c->cli, "out of memory");
+out:
+	towline_text_free(&plain);
+	towline_text_free(&tagged);
+	return status;
+}
+
+static int keep_credentials(void *context, const void *data, size_t size)
+{
+	struct credentials *k = context;
+	const struct image_pull_auth *auth = data;
+	const char *const given[4] = {
+		auth->username, auth->password, auth->identity_token, auth->registry_token};
+
+	(void)size; /* this library's and this program's header are the same */
+	for (size_t i = 0; i < 4; i++) {
+		free(k->texts[i]);
+		k->texts[i] = given[i] ? strdup(given[i]) : NULL;
+		if (given[i] && !k->texts[i])
+			return IMAGE_PULL_NO_MEMORY;
+	}
+	k->auth = (struct image_pull_auth){
+		.struct_size = sizeof(k->auth),
+		.username = k->texts[0],
+		.password = k->texts[1],
+		.identity_token = k->texts[2],
+		.registry_token = k->texts[3],
+	};
+	k->found = true;
+	return IMAGE_PULL_OK;
+}
+
+/* As docker does: what is wrong with a credentials file is said, and the pull goes on without. */
+static void find_credentials(struct pull_command *c)
+{
+	struct answer answer cleanup(answer_free);
+	int code;
+
+	answer_init(&answer, keep_credentials, &c->credentials);
+	code = towline_credentials(NULL, c->reference, &answer.sink);
+	if (code != IMAGE_PULL_OK && code != IMAGE_PULL_NOT_FOUND) {
+		c->credentials.found = false;
+		cli_error("warning: no credentials: %s", answer_message(&answer, code));
+	}
+}
+
+static int load_plugin(struct pull_command *c)
+{
+	struct answer answer cleanup(answer_free);
+	const char *path = c->cli->plugin_path ? c->cli->plugin_path : c->cli->config->plugin_path;
+	int code;
+
+	answer_init(&answer, NULL, NULL);
+	code = towline_plugin_load(path, &c->plugin, &answer.sink);
+	return code == IMAGE_PULL_OK ? CLI_OK : cli_failed(c->cli, answer_message(&answer, code));
+}
+
+static int make_registry_service(struct pull_command *c)
+{
+	struct answer answer cleanup(answer_free);
+	const struct towline_config *config = c->cli->config;
+	const struct towline_registry_options options = {
+		.struct_size = sizeof(options),
+		.mirrors = config->registry_mirrors,
+		.insecure_registries = config->insecure_registries,
+		.allow_nondistributable_artifacts = config->allow_nondistributable_artifacts,
+		.certs_dirs = config->certs_dirs,
+		.default_registry = config->default_registry,
+		.no_insecure_loopback = !config->insecure_loopback,
+	};
+	int code;
+
+	answer_init(&answer, NULL, NULL);
+	code = towline_registry_service_new(&options, &c->registry_service, &answer.sink);
+	return code == IMAGE_PULL_OK ? CLI_OK : cli_failed(c->cli, answer_message(&answer, code));
+}
+
+static int make_instance(struct pull_command *c)
+{
+	const struct towline_config *config = c->cli->config;
+	const struct image_pull_limits limits = {
+		.struct_size = sizeof(limits),
+		.max_concurrent_downloads = config->max_concurrent_downloads,
+		.max_download_attempts = config->max_download_attempts,
+	};
+	const struct image_pull_options options = {
+		.struct_size = sizeof(options),
+		.ca_bundle = config->ca_bundle,
+		.http_proxy = config->http_proxy,
+		.https_proxy = config->https_proxy,
+		.no_proxy = config->no_proxy,
+		.limits = &limits,
+	};
+	const struct image_pull_events events = {
+		.struct_size = sizeof(events),
+		.context = c,
+		.progress = on_progress,
+		.log = on_log,
+		.cancelled = on_cancelled,
+	};
+	const struct image_pull_engine engine = {
+		.struct_size = sizeof(engine),
+		.registry_service = towline_registry_service_table(c->registry_service),
+		.reference_store = towline_store_references(c->cli->store),
+		.image_store = towline_store_images(c->cli->store),
+		.layer_store = towline_store_layers(c->cli->store),
+		.metadata_store = towline_store_metadata(c->cli->store),
+		.events = &events,
+		.options = &options,
+	};
+	struct image_pull_error *error = NULL;
+	int status;
+
+	if (c->plugin->create(&engine, &c->instance, &error) == 0)
+		return CLI_OK;
+	status = cli_failed(c->cli,
+		error ? c->plugin->error_info(error)->message : "the plugin could not start");
+	c->plugin->error_free(error);
+	return status;
+}
+
+/* ---- the pull */
+
+static int pull(struct pull_command *c)
+{
+	struct image_pull_request request = {
+		.struct_size = sizeof(request),
+		.reference = c->reference,
+		.pull = c,
+		.platform = c->platform_text ? &c->platform.platform : NULL,
+		.auth = c->credentials.found ? &c->credentials.auth : NULL,
+	};
+	struct image_pull_error *error = NULL;
+	int ret, status = CLI_OK;
+
+	if (c->show == SHOW_BAR) {
+		c->bar = progress_bar_new(STDOUT_FILENO);
+		if (!c->bar)
+			return cli_failed(c->cli, "out of memory");
+	}
+	ret = c->plugin->image_pull(c->instance, &request, &error);
+	if (progress_bar_finish(c->bar) < 0 && !c->write_error)
+		c->write_error = errno;
+	c->bar = NULL;
+	if (c->write_error) {
+		cli_error("write error: %s", strerror(c->write_error));
+		status = CLI_FAILED;
+	} else if (ret != 0) {
+		status = cli_failed(
+			c->cli, error ? c->plugin->error_info(error)->message : "out of memory");
+	}
+	c->plugin->error_free(error);
+	for (size_t i = 0; status == CLI_OK && i < c->nwarnings; i++)
+		cli_error("warning: %s", c->warnings[i]);
+	return status;
+}
+
+static int run(struct pull_command *c)
+{
+	int status = cli_load_config(c->cli);
+
+	if (status == CLI_OK)
+		status = load_plugin(c);
+	if (status == CLI_OK)
+		status = make_registry_service(c);
+	if (status == CLI_OK)
+		status = cli_open_store(c->cli, false);
+	if (status != CLI_OK)
+		return status;
+	find_credentials(c);
+	status = make_instance(c);
+	if (status != CLI_OK)
+		return status;
+	if (c->default_tag && !c->all_tags && !c->quiet && c->show != SHOW_JSON) {
+		printf("Using default tag: latest\n");
+		fflush(stdout);
+	}
+	status = pull(c);
+	if (status == CLI_OK && c->show != SHOW_JSON)
+		printf("%s\n", c->reference);
+	return status;
+}
+
+static void free_command(struct pull_command *c)
+{
+	if (c->plugin)
+		c->plugin->destroy(c->instance);
+	towline_registry_service_free(c->registry_service);
+	for (size_t i = 0; i < 4; i++) {
+		if (c->credentials.texts[i])
+			explicit_bzero(c->credentials.texts[i], strlen(c->credentials.texts[i]));
+		free(c->credentials.texts[i]);
+	}
+	for (size_t i = 0; i < c->nwarnings; i++)
+		free(c->warnings[i]);
+	free(c->warnings);
+	free(c->reference);
+}
+
+int command_pull(struct cli *cli, int argc, char **argv)
+{
+	struct pull_command c = {.cli = cli, .progress_text = "auto"};
+	const struct cli_option options[] = {
+		{.name = "all-tags", .letter = 'a', .flag = &c.all_tags},
+		{.name = "platform", .value = &c.platform_text},
+		{.name = "progress", .value = &c.progress_text},
+		{.name = "quiet", .letter = 'q', .flag = &c.quiet},
+	};
+	int nargs;
+	int status = cli_parse_command(
+		options, sizeof(options) / sizeof(options[0]), 1, 1, argc, argv, &nargs);
+
+	cli->report = report;
+	cli->report_context = &c;
+	if (status == CLI_OK)
+		status = usage(&c);
+	if (status == CLI_OK)
+		status = normalize(&c, argv[1]);
+	if (status == CLI_OK) {
+		catch_signals();
+		status = run(&c);
+	}
+	if (!c.write_error && cli_flush(stdout) < 0)
+		status = CLI_FAILED;
+	free_command(&c);
+	cli->report = NULL;
+	return status;
+}
