@@ -1,6 +1,8 @@
 # base and image: pure values; both the plugin and libtowline are built on them.
 noinst_LTLIBRARIES += plugin/libvalues.la
 plugin_libvalues_la_SOURCES = \
+	plugin/base/arena.c \
+	plugin/base/arena.h \
 	plugin/base/buf.c \
 	plugin/base/buf.h \
 	plugin/base/context.c \
@@ -8,7 +10,10 @@ plugin_libvalues_la_SOURCES = \
 	plugin/base/errno.c \
 	plugin/base/error.c \
 	plugin/base/error.h \
+	plugin/base/json.c \
 	plugin/base/json.h \
+	plugin/base/json_scan.c \
+	plugin/base/json_scan.h \
 	plugin/base/log.c \
 	plugin/base/log.h \
 	plugin/base/unicode_print.h \

@@ -34,6 +34,10 @@ struct json_member {
 	struct json_value value;
 };
 
+/* A document of more values than this is refused: a tree takes some ten times the room of its text.
+ */
+#define JSON_MAX_VALUES (512 * 1024)
+
 struct json;
 /* json.Unmarshal into an interface: the whole text must be one value. Errors in Go's words
  * ("unexpected end of JSON input", "invalid character 'x' looking for beginning of value"). */
@@ -48,6 +52,9 @@ static inline void json_freep(struct json **j)
 }
 #define cleanup_json __attribute__((cleanup(json_freep)))
 const struct json_value *json_root(const struct json *j);
+/* Does key (size bytes, from a document) name this field? Go's foldFunc: ASCII case is ignored, and
+ * U+212A stands for k, U+017F for s. */
+bool json_key_equal_fold(const char *field, const char *key, size_t size);
 
 /* The member that Go would use for a struct field of this name: the last whose key equals it but
  * for case (an exact match does not go first when a later one folds to it: the last one in the text
