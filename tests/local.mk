@@ -18,6 +18,19 @@ tests_test_transfer_CFLAGS = $(TEST_CFLAGS)
 tests_test_transfer_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
 endif
 
+# What the original answered, case by case: tests/conformance/run drives these.
+check_PROGRAMS += tests/conformance/unit_driver
+tests_conformance_unit_driver_SOURCES = \
+	tests/conformance/error_tree.c \
+	tests/conformance/table_errors.c \
+	tests/conformance/table_io.c \
+	tests/conformance/table_registry.c \
+	tests/conformance/table_values.c \
+	tests/conformance/tables.h \
+	tests/conformance/unit_driver.c
+tests_conformance_unit_driver_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -I$(top_srcdir)/tests/conformance
+tests_conformance_unit_driver_LDADD = plugin/libpull.la compat/libcompat.la
+
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py
 EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/vectors
