@@ -58,8 +58,11 @@ plugin_libpull_la_SOURCES = \
 	plugin/registry/http.h \
 	plugin/registry/repository.h \
 	plugin/registry/transport.h \
+	plugin/xfer/decompress.c \
 	plugin/xfer/decompress.h \
 	plugin/xfer/download.h \
+	plugin/xfer/gunzip.c \
+	plugin/xfer/gunzip.h \
 	plugin/xfer/progress.c \
 	plugin/xfer/progress.h \
 	plugin/xfer/transfer.c \

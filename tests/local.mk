@@ -6,8 +6,12 @@ endif
 UNIT_TESTS = $(filter tests/test_%,$(TESTS))
 
 if HAVE_CMOCKA
-TESTS += tests/test_progress tests/test_transfer
-check_PROGRAMS += tests/test_progress tests/test_transfer
+TESTS += tests/test_decompress tests/test_progress tests/test_transfer
+check_PROGRAMS += tests/test_decompress tests/test_progress tests/test_transfer
+tests_test_decompress_SOURCES = tests/test_decompress.c
+tests_test_decompress_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_decompress_CFLAGS = $(TEST_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS) $(LZMA_CFLAGS)
+tests_test_decompress_LDADD = plugin/libpull.la $(CMOCKA_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(LZMA_LIBS) $(BZIP2_LIBS)
 tests_test_progress_SOURCES = tests/test_progress.c
 tests_test_progress_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_test_progress_CFLAGS = $(TEST_CFLAGS)

@@ -11,8 +11,8 @@
 struct error;
 
 struct decompressor;
-/* memory_limit: for zstd and xz windows, bytes; 0: the default, 128 MiB + overhead (zstd's window
- * up to 2^27). */
+/* memory_limit: for zstd and xz windows, bytes; 0: the default, 128 MiB (zstd's window up to 2^27).
+ */
 struct decompressor *decompressor_new(uint64_t memory_limit, struct error **reterr);
 /* Consume some of in, produce some of out. *in_used and *out_used say how much. finish: in is the
  * end of the input. Returns 1 when the stream is complete (all members, nothing behind it but zero
@@ -21,6 +21,9 @@ struct decompressor *decompressor_new(uint64_t memory_limit, struct error **rete
  * Its state is independent of how the input is cut. */
 int decompressor_run(struct decompressor *d, const void *in, size_t in_size, size_t *in_used,
 	void *out, size_t out_size, size_t *out_used, bool finish, struct error **reterr);
+/* The kind is known and, of gzip, the first header was read. Before that, an error is one of
+ * archive.DecompressStream itself: "could not get decompression stream: ...". */
+bool decompressor_started(const struct decompressor *d);
 void decompressor_free(struct decompressor *d);
 
 #endif
