@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reference host's own pieces: texts, platforms, JSON, options, the terminal. Go counterparts: docker/go-units,
- * containerd/platforms, pkg/jsonmessage. */
+/* The reference host's own pieces: texts, platforms, JSON, options, the terminal. Go counterparts:
+ * docker/go-units, containerd/platforms, pkg/jsonmessage. */
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <pty.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,10 +39,11 @@ static void test_printable(void **state)
 		{"", "", ""},
 		{"\033[2Jx", "\\x1b[2Jx", "\\x1b[2Jx"},
 		{"a\nb", "a\\nb", "a; b"},
-		{"errors:\ndenied: x\nunauthorized: y\n", "errors:\\ndenied: x\\nunauthorized: y\\n",
+		{"errors:\ndenied: x\nunauthorized: y\n",
+			"errors:\\ndenied: x\\nunauthorized: y\\n",
 			"errors: denied: x; unauthorized: y"},
 		{"\xc3\xa9\xe2\x82\xac", "\xc3\xa9\xe2\x82\xac", "\xc3\xa9\xe2\x82\xac"},
-		{"\xc2\x9b", "\\xc2\\x9b", "\\xc2\\x9b"},	    /* a C1 control: CSI */
+		{"\xc2\x9b", "\\xc2\\x9b", "\\xc2\\x9b"},               /* a C1 control: CSI */
 		{"\xe2\x80\xae", "\\xe2\\x80\\xae", "\\xe2\\x80\\xae"}, /* turns text round */
 		{"\xed\xa0\x80", "\\xed\\xa0\\x80", "\\xed\\xa0\\x80"}, /* a surrogate */
 		{"\xc0\xaf\xff", "\\xc0\\xaf\\xff", "\\xc0\\xaf\\xff"},
@@ -73,11 +74,21 @@ static void test_sizes(void **state)
 		int precision;
 		const char *want;
 	} cases[] = {
-		{0, 4, "0B"}, {1, 4, "1B"}, {1000, 4, "1kB"}, {1024, 4, "1.024kB"},
-		{1000000, 4, "1MB"}, {1048576, 4, "1.049MB"}, {2 * 1048576.0, 4, "2.097MB"},
-		{3.42 * 1e9, 4, "3.42GB"}, {5.372 * 1e12, 4, "5.372TB"}, {2.22 * 1e15, 4, "2.22PB"},
-		{999.5, 4, "999.5B"}, {4223212, 3, "4.22MB"}, {64000000, 3, "64MB"},
-		{123456789, 3, "123MB"}, {9223372036854775807.0, 4, "9.223EB"},
+		{0, 4, "0B"},
+		{1, 4, "1B"},
+		{1000, 4, "1kB"},
+		{1024, 4, "1.024kB"},
+		{1000000, 4, "1MB"},
+		{1048576, 4, "1.049MB"},
+		{2 * 1048576.0, 4, "2.097MB"},
+		{3.42 * 1e9, 4, "3.42GB"},
+		{5.372 * 1e12, 4, "5.372TB"},
+		{2.22 * 1e15, 4, "2.22PB"},
+		{999.5, 4, "999.5B"},
+		{4223212, 3, "4.22MB"},
+		{64000000, 3, "64MB"},
+		{123456789, 3, "123MB"},
+		{9223372036854775807.0, 4, "9.223EB"},
 	};
 
 	(void)state;
@@ -95,12 +106,26 @@ static void test_durations(void **state)
 		int64_t in;
 		const char *want;
 	} cases[] = {
-		{-5, "Less than a second"}, {0, "Less than a second"}, {1, "1 second"}, {45, "45 seconds"},
-		{60, "About a minute"}, {119, "About a minute"}, {120, "2 minutes"}, {59 * 60, "59 minutes"},
-		{60 * 60, "About an hour"}, {89 * 60, "About an hour"}, {90 * 60, "2 hours"},
-		{47 * 3600, "47 hours"}, {48 * 3600, "2 days"}, {13 * 86400, "13 days"},
-		{14 * 86400, "2 weeks"}, {35 * 86400, "5 weeks"}, {60 * 86400, "2 months"},
-		{365 * 86400LL, "12 months"}, {2 * 365 * 86400LL, "2 years"}, {10 * 365 * 86400LL, "10 years"},
+		{-5, "Less than a second"},
+		{0, "Less than a second"},
+		{1, "1 second"},
+		{45, "45 seconds"},
+		{60, "About a minute"},
+		{119, "About a minute"},
+		{120, "2 minutes"},
+		{59 * 60, "59 minutes"},
+		{60 * 60, "About an hour"},
+		{89 * 60, "About an hour"},
+		{90 * 60, "2 hours"},
+		{47 * 3600, "47 hours"},
+		{48 * 3600, "2 days"},
+		{13 * 86400, "13 days"},
+		{14 * 86400, "2 weeks"},
+		{35 * 86400, "5 weeks"},
+		{60 * 86400, "2 months"},
+		{365 * 86400LL, "12 months"},
+		{2 * 365 * 86400LL, "2 years"},
+		{10 * 365 * 86400LL, "10 years"},
 	};
 
 	(void)state;
@@ -171,7 +196,8 @@ static void test_platforms(void **state)
 		{"linux//v8", NULL},
 		{"linux/arm64/v8/x", NULL},
 		{"linux/arm 64", NULL},
-		{"linux/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL},
+		{"linux/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+			NULL},
 	};
 
 	(void)state;
@@ -183,17 +209,20 @@ static void test_platforms(void **state)
 
 		if (ret < 0) {
 			if (cases[i].want || !problem)
-				fail_msg("%s: refused: %s", cases[i].in, problem ? problem : "(null)");
+				fail_msg("%s: refused: %s", cases[i].in,
+					problem ? problem : "(null)");
 			continue;
 		}
-		snprintf(got, sizeof(got), "%s/%s/%s", p.platform.os, p.platform.architecture, p.platform.variant);
+		snprintf(got, sizeof(got), "%s/%s/%s", p.platform.os, p.platform.architecture,
+			p.platform.variant);
 		expect_text(cases[i].in, got, cases[i].want ? cases[i].want : "(refused)");
 	}
 }
 
 /* ---- JSON */
 
-static char *printed(void (*print)(FILE *out, const char *in, size_t size), const char *in, size_t n)
+static char *printed(
+	void (*print)(FILE *out, const char *in, size_t size), const char *in, size_t n)
 {
 	char *text = NULL;
 	size_t size;
@@ -234,7 +263,8 @@ static void test_json_texts(void **state)
 		char *got = printed(cases[i].string ? json_string : print_indented, cases[i].in,
 			strlen(cases[i].in));
 
-		expect_text(cases[i].in, got, cases[i].string ? cases[i].string : cases[i].indented);
+		expect_text(
+			cases[i].in, got, cases[i].string ? cases[i].string : cases[i].indented);
 		free(got);
 	}
 }
@@ -326,8 +356,8 @@ static void test_options(void **state)
 		if (status != cases[i].status ||
 			(status == CLI_OK && (flag != cases[i].flag || nargs != cases[i].nargs ||
 						     strcmp(value, cases[i].value) != 0)))
-			fail_msg("%s: status %d, flag %d, value %s, %d words", cases[i].words, status, flag, value,
-				nargs);
+			fail_msg("%s: status %d, flag %d, value %s, %d words", cases[i].words,
+				status, flag, value, nargs);
 		free(words);
 	}
 }
@@ -378,15 +408,24 @@ static void screen_feed(struct screen *s, const char *data, size_t size)
 	}
 }
 
-static void screen_read(struct screen *s, int fd)
+/* All that was written to the slave so far: up to a bell that is sent behind it. */
+static void screen_read(struct screen *s, int master, int slave)
 {
 	char data[65536];
-	ssize_t n = read(fd, data, sizeof(data) - 1);
+	size_t size = 0;
 
-	if (n > 0) {
-		data[n] = '\0';
-		screen_feed(s, data, (size_t)n);
+	assert_int_equal(write(slave, "\a", 1), 1);
+	while (size == 0 || data[size - 1] != '\a') {
+		struct pollfd wait = {.fd = master, .events = POLLIN};
+		ssize_t n;
+
+		assert_int_equal(poll(&wait, 1, 10000), 1);
+		n = read(master, data + size, sizeof(data) - 1 - size);
+		assert_true(n > 0);
+		size += (size_t)n;
 	}
+	data[size - 1] = '\0';
+	screen_feed(s, data, size - 1);
 }
 
 /* A pair of terminal ends of that size; output is not changed on its way. */
@@ -400,11 +439,10 @@ static void terminal(unsigned short rows, unsigned short columns, int *ret_maste
 	assert_int_equal(tcgetattr(*ret_slave, &raw), 0);
 	cfmakeraw(&raw);
 	assert_int_equal(tcsetattr(*ret_slave, TCSANOW, &raw), 0);
-	assert_true(fcntl(*ret_master, F_SETFL, O_NONBLOCK) == 0);
 }
 
-static void update(struct progress_bar *bar, const char *id, const char *message, const char *action,
-	int64_t current, int64_t total)
+static void update(struct progress_bar *bar, const char *id, const char *message,
+	const char *action, int64_t current, int64_t total)
 {
 	const struct image_pull_progress p = {
 		.struct_size = sizeof(p),
@@ -443,7 +481,7 @@ static void test_bar_ends_as_docker(void **state)
 	update(bar, "cccccccccccc", "", "Waiting", 0, 0);
 	usleep(100000);
 	update(bar, "aaaaaaaaaaaa", "", "Downloading", 500000, 2000000);
-	screen_read(&screen, master);
+	screen_read(&screen, master, slave);
 	expect_text("while it runs", screen.cells[1], "aaaaaaaaaaaa: Downloading    500kB/2MB");
 	expect_text("while it runs", screen.cells[2], "bbbbbbbbbbbb: Already exists");
 	assert_non_null(strstr(screen.cells[4], "Total: 1/3 layers  500kB/2MB+"));
@@ -452,7 +490,7 @@ static void test_bar_ends_as_docker(void **state)
 	update(bar, "", "Digest: sha256:1", "", 0, 0);
 	update(bar, "", "Status: Downloaded newer image for x:latest", "", 0, 0);
 	assert_int_equal(progress_bar_finish(bar), 0);
-	screen_read(&screen, master);
+	screen_read(&screen, master, slave);
 	for (size_t i = 0; i < N(want); i++)
 		expect_text("at the end", screen.cells[i], want[i]);
 	expect_text("after the end", screen.cells[N(want)], "");
@@ -461,7 +499,8 @@ static void test_bar_ends_as_docker(void **state)
 	close(slave);
 }
 
-/* More layers than rows: nothing is drawn above the screen's first row, and all are there at the end. */
+/* More layers than rows: nothing is drawn above the screen's first row, and all are there at the
+ * end. */
 static void test_bar_small_screen(void **state)
 {
 	struct screen screen = {0};
@@ -476,18 +515,19 @@ static void test_bar_small_screen(void **state)
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 30; i++) {
 			snprintf(id, sizeof(id), "layer%07d", i);
-			update(bar, id, "", i < 28 ? "Waiting" : "Downloading", i < 28 ? 0 : 1000 * (round + 1),
-				i < 28 ? 0 : 5000);
+			update(bar, id, "", i < 28 ? "Waiting" : "Downloading",
+				i < 28 ? 0 : 1000 * (round + 1), i < 28 ? 0 : 5000);
 		}
 		usleep(100000);
 		assert_int_equal(progress_bar_tick(bar), 0);
-		screen_read(&screen, master);
+		screen_read(&screen, master, slave);
 		assert_true(screen.used < 10);
 	}
-	expect_text("a busy one is shown", screen.cells[6], "layer0000029: Downloading      3kB/5kB");
+	expect_text(
+		"a busy one is shown", screen.cells[6], "layer0000029: Downloading      3kB/5kB");
 	expect_text("the others are counted", screen.cells[7], "(and 23 more layers)");
 	assert_int_equal(progress_bar_finish(bar), 0);
-	screen_read(&screen, master);
+	screen_read(&screen, master, slave);
 	for (int i = 0; i < 28; i++) {
 		snprintf(want, sizeof(want), "layer%07d: Waiting", i);
 		expect_text("at the end", screen.cells[i], want);
@@ -514,20 +554,22 @@ static void test_bar_hostile(void **state)
 	update(bar, "id", "", longish, 1, 2);
 	usleep(100000);
 	update(bar, "\033[5A", "", "\033[2J\n", 0, 0);
-	screen_read(&screen, master);
+	screen_read(&screen, master, slave);
 	assert_int_equal(strlen(screen.cells[0]), 119);
 	expect_text("escaped", screen.cells[1], "\\x1b[5A: \\x1b[2J\\n");
 	update(bar, "id", "", "Downloading", 50, 100);
 	usleep(100000);
 	assert_int_equal(progress_bar_tick(bar), 0);
-	screen_read(&screen, master);
+	screen_read(&screen, master, slave);
 	expect_text("a wide terminal has bars", screen.cells[0],
-		"id: Downloading [=========================>                         ]      50B/100B");
+		"id: Downloading [=========================>                         ]      "
+		"50B/100B");
 	/* The terminal goes away. */
 	close(master);
 	usleep(100000);
 	{
-		const struct image_pull_progress p = {.struct_size = sizeof(p), .id = "", .message = "x", .action = ""};
+		const struct image_pull_progress p = {
+			.struct_size = sizeof(p), .id = "", .message = "x", .action = ""};
 
 		assert_int_equal(progress_bar_update(bar, &p), -1);
 	}
