@@ -37,4 +37,4 @@ tests_conformance_unit_driver_LDADD = plugin/libpull.la compat/libcompat.la
 
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py
-EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/vectors
+EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/integration tests/vectors
