@@ -1,3 +1,0 @@
-"""placeholder"""
-def run_all(*a):
-    pass
