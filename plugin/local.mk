@@ -7,11 +7,18 @@ plugin_libvalues_la_SOURCES = \
 	plugin/base/buf.h \
 	plugin/base/context.c \
 	plugin/base/context.h \
+	plugin/base/encoding.c \
+	plugin/base/encoding.h \
 	plugin/base/errno.c \
 	plugin/base/error.c \
 	plugin/base/error.h \
+	plugin/base/go_time.c \
+	plugin/base/go_time.h \
 	plugin/base/json.c \
 	plugin/base/json.h \
+	plugin/base/json_decode.c \
+	plugin/base/json_decode.h \
+	plugin/base/json_encode.c \
 	plugin/base/json_scan.c \
 	plugin/base/json_scan.h \
 	plugin/base/log.c \

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON into a tree of values. Go counterpart: encoding/json (1.19), decoding into interface{}. */
+#include "config.h"
+
 #include "base/json.h"
 
+#include <locale.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -539,5 +543,24 @@ bool json_int64(const struct json_value *v, int64_t *ret)
 		n = n * 10 + digit;
 	}
 	*ret = negative ? (int64_t)(0 - n) : (int64_t)n;
+	return true;
+}
+
+bool json_double(const struct json_value *v, double *ret)
+{
+	/* the host's locale may have another decimal point */
+	locale_t c;
+	double value;
+
+	if (!v || v->type != JSON_NUMBER)
+		return false;
+	c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+	if (c == (locale_t)0)
+		return false;
+	value = strtod_l(v->text, NULL, c);
+	freelocale(c);
+	if (!isfinite(value))
+		return false;
+	*ret = value;
 	return true;
 }

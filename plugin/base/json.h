@@ -66,5 +66,7 @@ const struct json_value *json_get_exact(
 const char *json_get_string(const struct json_value *v, const char *key, const char *fallback);
 /* Whole numbers in range only. */
 bool json_int64(const struct json_value *v, int64_t *ret);
+/* A number as a float64; false if it is none, or out of range. */
+bool json_double(const struct json_value *v, double *ret);
 
 #endif
