@@ -81,7 +81,8 @@ static int read_group(const char *s, size_t size, bool url, size_t *at, uint32_t
 	return 0;
 }
 
-int base64_decode(struct buf *ret, const char *s, size_t size, bool url, struct error **reterr)
+int encoding_base64_decode(
+	struct buf *ret, const char *s, size_t size, bool url, struct error **reterr)
 {
 	size_t at = 0;
 	uint32_t bits = 0;
@@ -96,7 +97,7 @@ int base64_decode(struct buf *ret, const char *s, size_t size, bool url, struct 
 	return ret->oom ? error_set(reterr, &error_no_memory) : 0;
 }
 
-void base64_encode(struct buf *b, const void *data, size_t size, bool url)
+void encoding_base64(struct buf *b, const void *data, size_t size, bool url)
 {
 	const char *alphabet = url ? ALPHANUMERIC "-_" : ALPHANUMERIC "+/";
 	const unsigned char *p = data;
@@ -118,7 +119,7 @@ void base64_encode(struct buf *b, const void *data, size_t size, bool url)
 	}
 }
 
-void base32_encode(struct buf *b, const void *data, size_t size)
+void encoding_base32(struct buf *b, const void *data, size_t size)
 {
 	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 	const unsigned char *p = data;

@@ -11,10 +11,11 @@ struct error;
 
 /* base64.StdEncoding (or URLEncoding).DecodeString, appended to ret: padding is required, line
  * breaks are skipped. Error: "illegal base64 data at input byte 3". */
-int base64_decode(struct buf *ret, const char *s, size_t size, bool url, struct error **reterr);
+int encoding_base64_decode(
+	struct buf *ret, const char *s, size_t size, bool url, struct error **reterr);
 /* base64.StdEncoding (or URLEncoding).EncodeToString, appended. */
-void base64_encode(struct buf *b, const void *data, size_t size, bool url);
+void encoding_base64(struct buf *b, const void *data, size_t size, bool url);
 /* base32.StdEncoding.EncodeToString without its padding, appended. */
-void base32_encode(struct buf *b, const void *data, size_t size);
+void encoding_base32(struct buf *b, const void *data, size_t size);
 
 #endif

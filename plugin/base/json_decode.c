@@ -137,7 +137,7 @@ static int decode_bytes(struct decoder *d, const struct json_value *v,
 	}
 	if (v->type != JSON_STRING)
 		return mismatch(d, v, schema);
-	if (base64_decode(&b, v->text, v->size, false, &err) < 0) {
+	if (encoding_base64_decode(&b, v->text, v->size, false, &err) < 0) {
 		save(d, err);
 		return 0;
 	}

@@ -161,7 +161,7 @@ static void marshal_bytes(struct buf *b, const struct json_text *t)
 		return;
 	}
 	buf_append_char(b, '"');
-	base64_encode(b, t->data, t->size, false);
+	encoding_base64(b, t->data, t->size, false);
 	buf_append_char(b, '"');
 }
 
