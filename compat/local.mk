@@ -1,16 +1,36 @@
 # libtowline: Docker-compatible services for hosts that have none. libcompat is the same without the exports, for tests.
 noinst_LTLIBRARIES += compat/libcompat.la
 compat_libcompat_la_SOURCES = \
+	compat/base64.c \
+	compat/base64.h \
+	compat/config.c \
+	compat/dirs.c \
+	compat/dirs.h \
 	compat/file.c \
 	compat/file.h \
+	compat/ip.c \
+	compat/ip.h \
 	compat/layer_store.h \
+	compat/pem.c \
+	compat/pem.h \
+	compat/reference_file.c \
+	compat/reference_file.h \
+	compat/reference_store.c \
+	compat/reference_store.h \
+	compat/registry_config.c \
+	compat/registry_config.h \
+	compat/registry_service.c \
+	compat/registry_tls.c \
+	compat/registry_tls.h \
 	compat/sink.c \
 	compat/sink.h \
+	compat/streamformat.c \
+	compat/streamformat.h \
 	compat/text.c \
 	compat/towline.h
 compat_libcompat_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -DPLUGINDIR='"$(plugindir)"' -DSYSCONFDIR='"$(sysconfdir)"'
-compat_libcompat_la_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS)
-compat_libcompat_la_LIBADD = plugin/libvalues.la $(ARCHIVE_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS)
+compat_libcompat_la_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS)
+compat_libcompat_la_LIBADD = plugin/libvalues.la $(ARCHIVE_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS)
 
 lib_LTLIBRARIES += libtowline.la
 include_HEADERS += compat/towline.h

@@ -61,8 +61,13 @@ struct towline_config {
 	const char *default_registry; /* "default-registry": URL in place of registry-1.docker.io;
 					 NULL */
 	const char *http_proxy, *https_proxy,
-		*no_proxy;     /* "proxies": {...}; NULL: the environment's */
-	const char *ca_bundle; /* "ca-bundle"; NULL */
+		*no_proxy;      /* "proxies": {...}; NULL: the environment's */
+	const char *ca_bundle;  /* "ca-bundle"; NULL */
+	const char *user_agent; /* "user-agent"; NULL */
+	const char *temp_dir;   /* "temp-dir"; NULL */
+	/* Ready for the plugin: the two numbers above, and "limits": {"max-layer-size" (bytes),
+	 * "connect-timeout-ms", "stall-timeout-ms", "pull-timeout-ms"}. */
+	struct image_pull_limits limits;
 };
 /* path NULL: $XDG_CONFIG_HOME/towline/engine.json (or ~/.config/...) when not root, then
  * /etc/towline/engine.json, then built-in defaults. A path that is given must exist. Unknown keys
@@ -86,6 +91,10 @@ struct towline_registry_options {
 	/* Name resolution for insecure CIDRs, as image_pull_options.resolve; NULL: getaddrinfo. */
 	int (*resolve)(void *context, const char *host, const struct image_pull_sink *sink);
 	void *resolve_context;
+	/* The original's warnings about what is taken nevertheless; during _new only. May be NULL.
+	 */
+	void (*log)(void *context, int level, const char *message);
+	void *log_context;
 };
 struct towline_registry_service;
 TOWLINE_API int towline_registry_service_new(const struct towline_registry_options *options,

@@ -92,7 +92,7 @@ int cli_parse_command(const struct cli_option *options, size_t noptions, int min
 		return status;
 	if (*ret_nargs < min)
 		return cli_usage(
-			argv[0], "an argument is missing");
+			argv[0], "%s is missing", min == 1 ? "its argument" : "an argument");
 	if (max >= 0 && *ret_nargs > max)
 		return cli_usage(argv[0], "too many arguments: %s", argv[max + 1]);
 	return CLI_OK;

@@ -335,6 +335,20 @@ int reference_parse_normalized_named(const char *s, struct reference **ret, stru
 	return reference_parse(full, ret, reterr);
 }
 
+int reference_parse_normalized_named_bytes(
+	const char *s, size_t size, struct reference **ret, struct error **reterr)
+{
+	cleanup_free char *text = malloc(size + 1);
+
+	if (!text)
+		return error_set(reterr, &error_no_memory);
+	/* Another control character is as wrong as a NUL, at the same places. */
+	for (size_t i = 0; i < size; i++)
+		text[i] = s[i] ? s[i] : '\1';
+	text[size] = '\0';
+	return reference_parse_normalized_named(text, ret, reterr);
+}
+
 int reference_parse_any(const char *s, char **ret_string, struct error **reterr)
 {
 	cleanup_reference struct reference *ref = NULL;

@@ -5,6 +5,7 @@
 #define IMAGE_REFERENCE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct error;
 
@@ -20,6 +21,10 @@ struct reference {
 
 /* ParseNormalizedNamed, with the original's errors. */
 int reference_parse_normalized_named(const char *s, struct reference **ret, struct error **reterr);
+/* The same for text of any kind, such as a key of a JSON document, in which a NUL may stand: that
+ * is no valid reference. */
+int reference_parse_normalized_named_bytes(
+	const char *s, size_t size, struct reference **ret, struct error **reterr);
 /* ParseAnyReference: ret_string as Reference.String() ("sha256:..." for an identifier). */
 int reference_parse_any(const char *s, char **ret_string, struct error **reterr);
 /* WithName: a bare name without normalisation ("library/busybox" has domain ""). */

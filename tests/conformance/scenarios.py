@@ -1,0 +1,3 @@
+"""placeholder"""
+def run_all(*a):
+    pass
