@@ -14,7 +14,9 @@ engines_libhost_la_SOURCES = \
 	engines/towline/pull.c \
 	engines/towline/store_commands.c \
 	engines/towline/text.c \
-	engines/towline/text.h
+	engines/towline/text.h \
+	engines/towline/userns.c \
+	engines/towline/userns.h
 engines_libhost_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat
 
 EXTRA_DIST += engines/towline/main.c

@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "text.h"
+#include "userns.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -91,8 +92,7 @@ int cli_parse_command(const struct cli_option *options, size_t noptions, int min
 	if (status != CLI_OK)
 		return status;
 	if (*ret_nargs < min)
-		return cli_usage(
-			argv[0], "%s is missing", min == 1 ? "its argument" : "an argument");
+		return cli_usage(argv[0], "an argument is missing");
 	if (max >= 0 && *ret_nargs > max)
 		return cli_usage(argv[0], "too many arguments: %s", argv[max + 1]);
 	return CLI_OK;
@@ -159,6 +159,28 @@ int cli_failed(const struct cli *cli, const char *message)
 	return CLI_FAILED;
 }
 
+/* Who is not root becomes the root of a user namespace, before the plugin and the store are there:
+ * then files keep their owners. Without one, what a user may do has to do. */
+static void enter_userns(const struct cli *cli)
+{
+	const char *problem;
+	char text[256];
+
+	switch (userns_enter(&problem)) {
+	case USERNS_ROOT:
+	case USERNS_RANGE:
+		return;
+	case USERNS_SINGLE:
+		snprintf(text, sizeof(text), "files will all belong to one user: %s",
+			problem ? problem : "");
+		cli_log(cli, IMAGE_PULL_LOG_INFO, text);
+		return;
+	case USERNS_IMPOSSIBLE:
+		snprintf(text, sizeof(text), "not in a user namespace: %s", problem ? problem : "");
+		cli_log(cli, IMAGE_PULL_LOG_WARNING, text);
+	}
+}
+
 int cli_load_config(struct cli *cli)
 {
 	struct answer answer cleanup(answer_free);
@@ -168,10 +190,12 @@ int cli_load_config(struct cli *cli)
 		return CLI_OK;
 	answer_init(&answer, NULL, NULL);
 	code = towline_config_load(cli->config_file, &cli->config, &answer.sink);
-	if (code == IMAGE_PULL_OK)
-		return CLI_OK;
-	cli->config = NULL;
-	return cli_failed(cli, answer_message(&answer, code));
+	if (code != IMAGE_PULL_OK) {
+		cli->config = NULL;
+		return cli_failed(cli, answer_message(&answer, code));
+	}
+	enter_userns(cli);
+	return CLI_OK;
 }
 
 static void store_log(void *context, int level, const char *message)

@@ -67,6 +67,7 @@ void cli_log(const struct cli *cli, int level, const char *message);
 
 /* CLI_FAILED, after the message went where failures go. */
 int cli_failed(const struct cli *cli, const char *message);
+/* Who is not root is in a user namespace afterwards, if that is possible. */
 int cli_load_config(struct cli *cli);
 /* Loads the configuration, if it was not, and opens the store. Where nothing was ever stored and
  * read_only is asked for, cli->store stays NULL: an empty store. */
