@@ -62,7 +62,16 @@ plugin_libpull_la_SOURCES = \
 	plugin/registry/errcode.h \
 	plugin/registry/header.c \
 	plugin/registry/header.h \
+	plugin/registry/http.c \
 	plugin/registry/http.h \
+	plugin/registry/http_dns.c \
+	plugin/registry/http_easy.c \
+	plugin/registry/http_errors.c \
+	plugin/registry/http_gunzip.c \
+	plugin/registry/http_internal.h \
+	plugin/registry/http_loop.c \
+	plugin/registry/http_proxy.c \
+	plugin/registry/http_tls.c \
 	plugin/registry/repository.h \
 	plugin/registry/transport.h \
 	plugin/xfer/decompress.c \

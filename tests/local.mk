@@ -37,6 +37,19 @@ tests_conformance_unit_driver_SOURCES = \
 tests_conformance_unit_driver_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -I$(top_srcdir)/tests/conformance
 tests_conformance_unit_driver_LDADD = plugin/libpull.la compat/libcompat.la
 
+# The registry client, against a server of the tests' own.
+if HAVE_CMOCKA
+HTTP_TESTS = tests/test_http
+TESTS += $(HTTP_TESTS)
+check_PROGRAMS += $(HTTP_TESTS)
+HTTP_TEST_CFLAGS = $(TEST_CFLAGS) $(CURL_CFLAGS) $(GNUTLS_CFLAGS)
+HTTP_TEST_LDADD = plugin/libpull.la $(CMOCKA_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS)
+tests_test_http_SOURCES = tests/http_server.c tests/http_server.h tests/test_http.c
+tests_test_http_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_http_CFLAGS = $(HTTP_TEST_CFLAGS)
+tests_test_http_LDADD = $(HTTP_TEST_LDADD)
+endif
+
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py
-EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/vectors
+EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/integration tests/vectors

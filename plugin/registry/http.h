@@ -8,6 +8,7 @@
 #ifndef REGISTRY_HTTP_H
 #define REGISTRY_HTTP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,7 +35,7 @@ struct http_tls {
 	size_t ca_size;
 	struct http_certificate *certificates;
 	size_t ncertificates;
-	unsigned refs;
+	atomic_uint refs;
 };
 struct http_tls *http_tls_new(
 	bool insecure_skip_verify, const void *ca, size_t ca_size, struct error **reterr);
@@ -72,6 +73,7 @@ struct http_request {
 	size_t ring_size;     /* bytes buffered ahead of the reader; 0: 64 KiB */
 	bool blob; /* HTTP/1.1, no decoding: for layers. Else gzip is asked for and decoded as Go
 		      does */
+	uint32_t timeout_ms; /* http.Client.Timeout: up to the end of the body; 0: none */
 };
 
 struct http_response {
@@ -82,7 +84,9 @@ struct http_response {
 	char *url;              /* that was asked */
 };
 
-/* Send and wait for the header. Errors are Go's causes, without `Get "URL": ` around them (dial tcp
+/* Send and wait for the header. When timeout_ms is over the error is
+ * &err_context_deadline_exceeded. Errors are Go's causes, without `Get "URL": ` around them (dial
+ * tcp
  * ..., x509: ..., EOF, http: server gave HTTP response to HTTPS client); a cancelled context gives
  * its sentinel. */
 int http_round_trip(struct http_client *client, const struct context *ctx,
@@ -96,6 +100,9 @@ ssize_t http_response_read(struct http_response *response, const struct context 
 struct buf;
 int http_response_read_all(struct http_response *response, const struct context *ctx, size_t limit,
 	struct buf *ret, struct error **reterr);
+/* How long a full ring has kept the connection waiting, all told, in ms. A server that gives up on
+ * such a connection is not to blame. */
+int64_t http_response_held_back_ms(const struct http_response *response);
 /* Ends the request if its body was not read to the end. NULL is allowed. Thread-safe against the
  * loop. */
 void http_response_free(struct http_response *response);

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the http*.c files share. Go counterpart: net/http's persistConn and its neighbours. */
+#ifndef REGISTRY_HTTP_INTERNAL_H
+#define REGISTRY_HTTP_INTERNAL_H
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "base/context.h"
+#include "base/error.h"
+#include "registry/http.h"
+
+/* The largest piece that curl hands to a write callback. */
+#define HTTP_RING_MIN (4 * CURL_MAX_WRITE_SIZE)
+#define HTTP_RING_DEFAULT (64 * 1024)
+#define HTTP_RING_MAX (16 * 1024 * 1024)
+#define HTTP_HEADER_LIMIT (10 << 20) /* Go's Transport.MaxResponseHeaderBytes */
+#define HTTP_TLS_HANDSHAKE_TIMEOUT_MS 10000
+#define HTTP_STACK_SIZE (256 * 1024)
+
+/* ---- proxies (http_proxy.c) */
+
+struct http_proxies {
+	char *http, *https, *all, *no;
+};
+/* How to get to a host. Zeroed: directly. */
+struct http_route {
+	char *proxy;     /* CURLOPT_PROXY; NULL: none */
+	char *pre_proxy; /* CURLOPT_PRE_PROXY: SOCKS; NULL: none */
+	char *dial_host; /* the host that is connected to, and so looked up */
+	char *dial_port;
+	bool socks; /* dial_host is a SOCKS proxy */
+};
+int http_proxies_init(
+	struct http_proxies *p, const struct http_options *options, struct error **reterr);
+void http_proxies_free(struct http_proxies *p);
+/* ProxyFromEnvironment and DialerFromEnvironment for one URL's scheme, host (no brackets) and
+ * port. */
+int http_route_choose(const struct http_proxies *p, const char *scheme, const char *host,
+	const char *port, struct http_route *ret, struct error **reterr);
+void http_route_free(struct http_route *r);
+
+/* ---- one request (http.c) */
+
+/* What the loop is asked to do with an exchange. */
+enum exchange_op { OP_SUBMIT = 1, OP_UNPAUSE = 2, OP_ABORT = 4 };
+
+struct pool;
+
+/* A request and its response. Two sides hold a reference: the loop and the user. */
+struct exchange {
+	struct http_response response; /* first: what the user sees */
+	atomic_uint refs;
+	struct http_client *client;
+
+	/* constant once it is submitted */
+	char *host, *port; /* of the URL; host without brackets */
+	bool https, blob, asked_gzip, is_head;
+	struct http_tls *tls;
+	struct http_route route;
+	struct curl_slist *headers;
+	void *body;
+	size_t ring_size;
+	int64_t deadline; /* monotonic ms, 0: none */
+
+	/* set by the resolving side before OP_SUBMIT */
+	struct curl_slist *addresses; /* for CURLOPT_RESOLVE */
+	struct error *resolve_error;
+
+	/* the client's lock: the queue to the loop and that of a lookup */
+	unsigned ops;
+	struct exchange *queue_next, *lookup_next;
+
+	/* the loop's alone */
+	CURL *easy;
+	struct pool *pool;
+	struct exchange *prev, *next;
+	char curl_text[CURL_ERROR_SIZE];
+	int fd;                   /* opened last for this exchange; -1: a kept one was used */
+	char dialled[80];         /* the first address dialled, "1.2.3.4:443" */
+	unsigned char first[512]; /* the first bytes of a new connection's other side */
+	size_t nfirst;
+	bool peeked;
+	int peek_errno;
+	bool aborted, got_status, in_body;
+	unsigned informational;
+	size_t header_bytes;
+	struct buf junk; /* an answer that is no HTTP */
+	int64_t started, last_data, paused_since;
+	struct error *fault; /* why a callback of ours gave up */
+	bool wake;           /* the reader is to be told after this turn of the loop */
+
+	/* the lock: */
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool have_header;
+	struct error *error; /* valid once done */
+	atomic_bool done;
+
+	/* the ring: one writer (the loop), one reader; head and tail only grow */
+	unsigned char *ring;
+	_Atomic size_t head, tail;
+	atomic_bool reader_waits, paused;
+	atomic_llong was_paused_ms; /* how long the connection was held back, all told */
+
+	/* the reader's alone */
+	struct gunzip *gunzip;
+	bool decode, finished;
+	struct error *read_error;
+};
+
+struct exchange *exchange_ref(struct exchange *x);
+void exchange_unref(struct exchange *x);
+void exchange_wake(struct exchange *x);
+static inline size_t ring_used(const struct exchange *x)
+{
+	return atomic_load(&x->head) - atomic_load(&x->tail);
+}
+
+/* ---- the client and its loop (http_loop.c) */
+
+struct lookup;
+struct cached_host;
+
+struct http_client {
+	char *user_agent;
+	char *ca_bundle;
+	int (*resolve)(void *context, const char *host, int (*add)(void *arg, const char *address),
+		void *arg);
+	void *resolve_context;
+	struct http_proxies proxies;
+	_Atomic uint32_t connect_timeout_ms, stall_timeout_ms;
+
+	pthread_mutex_t lock; /* guards down to the blank line */
+	pthread_cond_t idle;  /* nlookups became 0 */
+	bool running, stopping;
+	pthread_t thread;
+	struct exchange *queue, **queue_tail;
+	struct lookup *lookups;
+	unsigned nlookups; /* threads that resolve */
+	struct cached_host *hosts;
+
+	int event_fd, epoll_fd; /* -1 before the loop runs */
+	/* the loop's alone */
+	struct pool *pools;
+	uint32_t last_pool;
+	int64_t next_check;
+	struct trust *trust;
+};
+
+/* Start the loop unless it runs. */
+int http_loop_start(struct http_client *client, struct error **reterr);
+void http_loop_stop(struct http_client *client);
+/* Ask the loop for something. The loop holds a reference from OP_SUBMIT until the exchange is done.
+ */
+void http_loop_post(struct exchange *x, unsigned ops);
+
+/* The connections of one TLS identity: a curl multi handle of its own, so that none is ever used
+ * for another identity. */
+struct pool {
+	struct pool *next;
+	uint32_t id; /* > 0, never used twice */
+	struct http_client *client;
+	struct http_tls *tls; /* NULL: the default */
+	CURLM *multi;
+	struct exchange *active;
+	int64_t timer_at, idle_since; /* -1: none */
+	int cert_fd, key_fd;          /* the client certificate, in memory files; -1 */
+	struct verified *verified;
+};
+
+/* ---- a curl handle for an exchange (http_easy.c) */
+
+int http_easy_setup(struct exchange *x, const struct http_request *request, struct error **reterr);
+/* Take what the loop gives before the transfer starts. */
+int http_easy_attach(struct exchange *x);
+
+/* ---- names (http_dns.c) */
+
+/* Find addresses for x->route.dial_host, then post OP_SUBMIT. */
+int http_resolve(struct exchange *x, struct error **reterr);
+void http_resolve_stop(struct http_client *client);
+bool http_is_ip(const char *host);
+
+/* ---- TLS (http_tls.c) */
+
+bool http_tls_equal(const struct http_tls *a, const struct http_tls *b);
+int http_tls_prepare_pool(struct pool *pool);
+void http_tls_release_pool(struct pool *pool);
+/* Verify the peer of the session that x's handle has. Go: verifyServerCertificate. */
+int http_tls_verify(struct exchange *x, struct error **reterr);
+void http_trust_free(struct trust *trust);
+
+/* ---- the wording of failures (http_errors.c) */
+
+/* What Go would say of x's transfer that ended with this code. Never NULL. */
+struct error *http_error(struct exchange *x, CURLcode code);
+struct error *http_dial_error(const struct exchange *x, struct error *cause);
+struct error *http_lookup_error(const struct exchange *x, const char *why);
+/* Whether a status line is one; NULL, or the error. */
+struct error *http_check_status_line(const char *line, size_t size);
+struct error *http_broken(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- bodies that are compressed on the way (http_gunzip.c) */
+
+struct gunzip;
+/* compress/gzip's Reader over read(). */
+struct gunzip *gunzip_new(void);
+void gunzip_free(struct gunzip *g);
+typedef ssize_t (*gunzip_source)(void *arg, void *buf, size_t size, struct error **reterr);
+ssize_t gunzip_read(struct gunzip *g, gunzip_source read, void *arg, void *buf, size_t size,
+	struct error **reterr);
+
+#endif

@@ -1,0 +1,32 @@
+"""Cases that print TAP: tap.run(prefix, functions). A function passes by returning; it may raise Skip(why)."""
+import sys
+import traceback
+
+
+class Skip(Exception):
+    """The case cannot be run here: the text says why."""
+
+
+def run(prefix, cases, *fixture):
+    """Runs each case with the fixture. Returns the number of failures."""
+    failures = 0
+    print("1..%d" % len(cases), flush=True)
+    for n, case in enumerate(cases, 1):
+        name = "%s: %s" % (prefix, (case.__doc__ or case.__name__).split("\n")[0])
+        try:
+            case(*fixture)
+        except Skip as why:
+            print("ok %d - %s # SKIP %s" % (n, name, why), flush=True)
+        except Exception:  # whatever it is, it is this case's failure, and the others go on
+            failures += 1
+            print("not ok %d - %s" % (n, name))
+            print("\n".join("# " + line for line in traceback.format_exc().rstrip().split("\n")), flush=True)
+        else:
+            print("ok %d - %s" % (n, name), flush=True)
+    return failures
+
+
+def skip_all(why):
+    """Automake's way to say that a whole test was skipped."""
+    print("1..0 # SKIP " + why)
+    sys.exit(77)
