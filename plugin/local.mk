@@ -55,7 +55,11 @@ plugin_libpull_la_SOURCES = \
 	plugin/pull_v2.c \
 	plugin/pull_v2.h \
 	plugin/pull_v2_image.c \
+	plugin/registry/auth.c \
 	plugin/registry/auth.h \
+	plugin/registry/auth_token.c \
+	plugin/registry/auth_token.h \
+	plugin/registry/blob.c \
 	plugin/registry/challenge.c \
 	plugin/registry/challenge.h \
 	plugin/registry/errcode.c \
@@ -72,7 +76,10 @@ plugin_libpull_la_SOURCES = \
 	plugin/registry/http_loop.c \
 	plugin/registry/http_proxy.c \
 	plugin/registry/http_tls.c \
+	plugin/registry/repository.c \
 	plugin/registry/repository.h \
+	plugin/registry/repository_internal.h \
+	plugin/registry/transport.c \
 	plugin/registry/transport.h \
 	plugin/xfer/decompress.c \
 	plugin/xfer/decompress.h \

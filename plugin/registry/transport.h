@@ -24,8 +24,29 @@ struct transport {
 };
 
 /* http.Client.Do: follows up to 10 redirects, keeps the request's headers over them as Go does,
- * wraps failures in ERROR_URL (`Get "URL": ...`). */
+ * wraps failures in ERROR_URL (`Get "URL": ...`), but for a cancelled context's sentinel, which
+ * comes bare. request->timeout_ms holds for all hops together. Beyond the original: where the
+ * registry is verified, no redirect leads from https to http. */
 int transport_do(const struct transport *t, const struct context *ctx,
 	const struct http_request *request, struct http_response **ret, struct error **reterr);
+
+/* Headers that each request gets (Headers of registry/registry.go): appended to what is there. */
+struct header_modifier {
+	struct modifier modifier;
+	const struct header_list *headers; /* borrowed; NULL: none */
+};
+void header_modifier_init(struct header_modifier *m, const struct header_list *headers);
+/* Read what is left of a short body, so that its connection can be used again, and free it. NULL is
+ * allowed. */
+void transport_finish(struct http_response *response, const struct context *ctx);
+/* client.HandleErrorResponse: what an answer outside 2xx and 3xx is as an error; reads its body, of
+ * which 64 KiB count. Never NULL. */
+struct error *transport_error_response(struct http_response *response, const struct context *ctx);
+/* Request.SetBasicAuth. */
+int transport_set_basic_auth(
+	struct header_list *headers, const char *user, const char *password, struct error **reterr);
+/* scheme and host:port of a URL, in one spelling ("https://h:443"). NULL: no memory. */
+struct url;
+char *transport_origin(const struct url *u);
 
 #endif
