@@ -4,19 +4,28 @@ compat_libcompat_la_SOURCES = \
 	compat/base64.c \
 	compat/base64.h \
 	compat/config.c \
+	compat/credential_helper.c \
+	compat/credential_helper.h \
+	compat/credentials.c \
 	compat/dirs.c \
 	compat/dirs.h \
 	compat/file.c \
 	compat/file.h \
+	compat/image_store.c \
+	compat/image_store.h \
 	compat/ip.c \
 	compat/ip.h \
 	compat/layer_store.h \
+	compat/metadata_store.c \
+	compat/metadata_store.h \
 	compat/pem.c \
 	compat/pem.h \
+	compat/plugin_load.c \
 	compat/reference_file.c \
 	compat/reference_file.h \
 	compat/reference_store.c \
 	compat/reference_store.h \
+	compat/references.c \
 	compat/registry_config.c \
 	compat/registry_config.h \
 	compat/registry_service.c \

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* docker-credential-* programs. Go counterpart: docker-credential-helpers/client. Started by
+ * posix_spawn, since a fork in a threaded host is not safe. */
+#include "config.h"
+
+#include "credential_helper.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/context.h"
+#include "base/error.h"
+#include "base/json.h"
+
+#define ANSWER_LIMIT (1u << 20)
+#define TIMEOUT_MS 60000
+#define NOT_FOUND_TEXT "credentials not found in native keychain"
+
+extern char **environ;
+
+static void wipe(struct buf *b)
+{
+	if (b->data)
+		explicit_bzero(b->data, b->size);
+	buf_free(b);
+}
+#define cleanup_secret __attribute__((cleanup(wipe)))
+
+/* Its standard input and output are fd; signals are as a program expects them, whatever this thread
+ * has blocked. */
+static int start(const char *program, int fd, pid_t *ret)
+{
+	char *const argv[] = {(char *)program, (char *)"get", NULL};
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none, defaults;
+	int r;
+
+	if (posix_spawn_file_actions_init(&actions) != 0)
+		return ENOMEM;
+	if (posix_spawnattr_init(&attr) != 0) {
+		posix_spawn_file_actions_destroy(&actions);
+		return ENOMEM;
+	}
+	sigemptyset(&none);
+	sigemptyset(&defaults);
+	sigaddset(&defaults, SIGPIPE);
+	sigaddset(&defaults, SIGINT);
+	sigaddset(&defaults, SIGTERM);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &defaults);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	r = posix_spawn_file_actions_adddup2(&actions, fd, 0);
+	if (!r)
+		r = posix_spawn_file_actions_adddup2(&actions, fd, 1);
+	if (!r)
+		r = posix_spawnp(ret, program, &actions, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	return r;
+}
+
+/* All that comes until the other end closes. 0, or an errno. */
+static int read_answer(int fd, struct buf *answer)
+{
+	int64_t end = monotonic_ms() + TIMEOUT_MS;
+
+	for (;;) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		int64_t left = end - monotonic_ms();
+		char chunk[4096];
+		int ready = left > 0 ? poll(&p, 1, (int)left) : 0;
+
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready < 0)
+			return errno;
+		if (!ready)
+			return ETIMEDOUT;
+
+		ssize_t n = recv(fd, chunk, sizeof(chunk), 0);
+
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0 && errno != ECONNRESET)
+			return errno;
+		if (n <= 0)
+			return 0;
+		buf_append(answer, chunk, (size_t)n);
+		explicit_bzero(chunk, sizeof(chunk));
+		if (answer->oom || answer->size > ANSWER_LIMIT)
+			return answer->oom ? ENOMEM : EFBIG;
+	}
+}
+
+/* 0 if it ended well. A host that ignores SIGCHLD takes the status from us: then its answer alone
+ * must do. */
+static int reap(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return 0;
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -1;
+}
+
+/* Run it. Its answer is in *answer, and whether it ended well in *ret_failed. */
+static int run(const char *program, const char *server, struct buf *answer, bool *ret_failed,
+	struct error **reterr)
+{
+	int ends[2];
+	pid_t pid;
+	int r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_set(reterr, error_path("socketpair", program, error_errno(errno)));
+	r = start(program, ends[1], &pid);
+	close(ends[1]);
+	if (r) {
+		close(ends[0]);
+		return error_set(reterr, error_path("exec", program, error_errno(r)));
+	}
+	/* A helper that does not read is told by what it answers. */
+	(void)send(ends[0], server, strlen(server), MSG_NOSIGNAL);
+	shutdown(ends[0], SHUT_WR);
+	r = read_answer(ends[0], answer);
+	if (r)
+		kill(pid, SIGKILL);
+	close(ends[0]);
+	*ret_failed = reap(pid) < 0;
+	return r ? error_set(reterr, error_path("read", program, error_errno(r))) : 0;
+}
+
+/* The text of a helper that failed, without blanks at its end. */
+static int failure(const char *program, struct buf *answer, struct error **reterr)
+{
+	while (answer->size && strchr(" \t\r\n", answer->data[answer->size - 1]))
+		answer->data[--answer->size] = '\0';
+
+	const char *text = answer->size ? answer->data : "it gave no reason";
+
+	return error_set(
+		reterr, error_classf(!strcmp(text, NOT_FOUND_TEXT) ? CLASS_NOT_FOUND : CLASS_NONE,
+				"%s: %s", program, text));
+}
+
+int credential_helper_get(const char *name, const char *server, char **ret_username,
+	char **ret_secret, struct error **reterr)
+{
+	cleanup_free char *program = str_printf("docker-credential-%s", name);
+	cleanup_secret struct buf answer = {0};
+	cleanup_json struct json *json = NULL;
+	const char *username, *secret;
+	bool failed;
+
+	if (!program)
+		return error_set(reterr, &error_no_memory);
+	if (!*name || strchr(name, '/'))
+		return error_setf(reterr, "\"%s\" is no name of a credential helper", name);
+	if (run(program, server, &answer, &failed, reterr) < 0)
+		return -1;
+	if (failed)
+		return failure(program, &answer, reterr);
+	if (json_parse(answer.data ? answer.data : "", answer.size, &json, NULL) < 0)
+		return error_setf(reterr, "%s: its answer is no JSON", program);
+	username = json_get_string(json_root(json), "Username", NULL);
+	secret = json_get_string(json_root(json), "Secret", NULL);
+	if (!username || !secret)
+		return error_setf(reterr, "%s: its answer has no Username and Secret", program);
+	*ret_username = strdup(username);
+	*ret_secret = strdup(secret);
+	if (*ret_username && *ret_secret)
+		return 0;
+	free(*ret_username);
+	free(*ret_secret);
+	return error_set(reterr, &error_no_memory);
+}
