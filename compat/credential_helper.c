@@ -160,7 +160,7 @@ int credential_helper_get(const char *name, const char *server, char **ret_usern
 	cleanup_secret struct buf answer = {0};
 	cleanup_json struct json *json = NULL;
 	const char *username, *secret;
-	bool failed;
+	bool failed = false;
 
 	if (!program)
 		return error_set(reterr, &error_no_memory);

@@ -215,7 +215,8 @@ int image_store_put(struct image_store *store, const void *config, size_t size,
 	if (!path)
 		return -1;
 	for (int i = 0; i < PUT_TRIES; i++) {
-		int fd, r = open_good(path, id, &fd, reterr);
+		int fd = -1;
+		int r = open_good(path, id, &fd, reterr);
 
 		if (r < 0)
 			return -1;
