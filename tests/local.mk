@@ -22,6 +22,35 @@ tests_test_transfer_CFLAGS = $(TEST_CFLAGS)
 tests_test_transfer_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
 endif
 
+if HAVE_CMOCKA
+TESTS += tests/test_challenge tests/test_digest tests/test_errcode tests/test_errors tests/test_platform tests/test_reference
+check_PROGRAMS += tests/test_challenge tests/test_digest tests/test_errcode tests/test_errors tests/test_platform tests/test_reference
+tests_test_challenge_SOURCES = tests/test_challenge.c tests/random.h
+tests_test_challenge_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_challenge_CFLAGS = $(TEST_CFLAGS)
+tests_test_challenge_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
+tests_test_digest_SOURCES = tests/test_digest.c tests/random.h
+tests_test_digest_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_digest_CFLAGS = $(TEST_CFLAGS)
+tests_test_digest_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
+tests_test_errcode_SOURCES = tests/test_errcode.c tests/random.h
+tests_test_errcode_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_errcode_CFLAGS = $(TEST_CFLAGS)
+tests_test_errcode_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
+tests_test_errors_SOURCES = tests/test_errors.c tests/random.h
+tests_test_errors_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_errors_CFLAGS = $(TEST_CFLAGS)
+tests_test_errors_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
+tests_test_platform_SOURCES = tests/test_platform.c tests/random.h
+tests_test_platform_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_platform_CFLAGS = $(TEST_CFLAGS)
+tests_test_platform_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
+tests_test_reference_SOURCES = tests/test_reference.c tests/random.h
+tests_test_reference_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_reference_CFLAGS = $(TEST_CFLAGS)
+tests_test_reference_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
+endif
+
 # What the original answered, case by case: tests/conformance/run drives these.
 check_PROGRAMS += tests/conformance/unit_driver
 tests_conformance_unit_driver_SOURCES = \
