@@ -310,18 +310,15 @@ static int make_registry_service(struct pull_command *c)
 static int make_instance(struct pull_command *c)
 {
 	const struct towline_config *config = c->cli->config;
-	const struct image_pull_limits limits = {
-		.struct_size = sizeof(limits),
-		.max_concurrent_downloads = config->max_concurrent_downloads,
-		.max_download_attempts = config->max_download_attempts,
-	};
 	const struct image_pull_options options = {
 		.struct_size = sizeof(options),
+		.user_agent = config->user_agent,
 		.ca_bundle = config->ca_bundle,
 		.http_proxy = config->http_proxy,
 		.https_proxy = config->https_proxy,
 		.no_proxy = config->no_proxy,
-		.limits = &limits,
+		.temp_dir = config->temp_dir,
+		.limits = &config->limits,
 	};
 	const struct image_pull_events events = {
 		.struct_size = sizeof(events),
