@@ -254,10 +254,27 @@ def replace_all(value, names):
     return json.loads(text)
 
 
+def check_loose(alternative, got):
+    lines = []
+    if "error_message" in alternative:
+        error = got["error"] or {"message": "", "class": ""}
+        if not re.fullmatch(alternative["error_message"], error["message"]):
+            lines.append("error.message %r does not match %r" % (error["message"], alternative["error_message"]))
+        if error["class"] != alternative["error_class"]:
+            lines.append("error.class is %s" % error["class"])
+    if "progress_without" in alternative:
+        lines += ["progress: %s" % line for line in got["progress"] if alternative["progress_without"] in line]
+    if "requests_without" in alternative:
+        lines += ["request: %s" % r["path"] for r in got["requests"]
+                  if r.get("path", "").endswith(alternative["requests_without"])]
+    return lines
+
+
 def pull_deviation(deviation, scenario, got, cancel_limit, folders):
     """[] if one of the deviation's alternatives holds. An alternative is what was recorded, for this scenario or the
     one that "like" names, after "replace" of texts and "set" of members; "ignore" names what is not compared, and
-    "error_message" is a regular expression that the message must match."""
+    "error_message" is a regular expression that the message must match, "error_class" its class; no progress line holds
+    "progress_without", no request's path ends with "requests_without"."""
     if "expect" not in deviation:
         return ["the deviation has no \"expect\" to check"]
     lines = []
@@ -269,10 +286,7 @@ def pull_deviation(deviation, scenario, got, cancel_limit, folders):
         expected = dict(expected, **alternative.get("set", {}))
         expected = replace_all(expected, scenario["names"])
         found = pull(scenario, expected, got, cancel_limit, alternative.get("ignore", ()))
-        if "error_message" in alternative:
-            message = (got["error"] or {}).get("message", "")
-            if not re.fullmatch(alternative["error_message"], message):
-                found.append("error.message %r does not match %r" % (message, alternative["error_message"]))
+        found += check_loose(alternative, got)
         if not found:
             return []
         lines += ["alternative %d:" % (i + 1)] + ["  " + line for line in found]
