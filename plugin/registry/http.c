@@ -108,7 +108,7 @@ void exchange_unref(struct exchange *x)
 	http_tls_unref(x->tls);
 	header_list_free(&x->response.headers);
 	buf_free(&x->junk);
-	gunzip_free(x->gunzip);
+	http_gunzip_free(x->gunzip);
 	error_unref(x->resolve_error);
 	error_unref(x->fault);
 	error_unref(x->error);
@@ -362,11 +362,11 @@ ssize_t http_response_read(struct http_response *response, const struct context 
 	if (!x->decode)
 		return read_raw(&source, buf, size, reterr);
 	if (!x->gunzip) {
-		x->gunzip = gunzip_new();
+		x->gunzip = http_gunzip_new();
 		if (!x->gunzip)
 			return error_set(reterr, &error_no_memory);
 	}
-	return gunzip_read(x->gunzip, read_raw, &source, buf, size, reterr);
+	return http_gunzip_read(x->gunzip, read_raw, &source, buf, size, reterr);
 }
 
 int http_response_read_all(struct http_response *response, const struct context *ctx, size_t limit,

@@ -7,15 +7,15 @@
 
 #define GUNZIP_WINDOW (15 + 16) /* zlib: gzip only, largest window */
 
-struct gunzip {
+struct http_gunzip {
 	z_stream z;
 	bool started, in_member, at_end;
 	unsigned char in[4096];
 };
 
-struct gunzip *gunzip_new(void)
+struct http_gunzip *http_gunzip_new(void)
 {
-	struct gunzip *g = calloc(1, sizeof(*g));
+	struct http_gunzip *g = calloc(1, sizeof(*g));
 
 	if (g && inflateInit2(&g->z, GUNZIP_WINDOW) != Z_OK) {
 		free(g);
@@ -24,7 +24,7 @@ struct gunzip *gunzip_new(void)
 	return g;
 }
 
-void gunzip_free(struct gunzip *g)
+void http_gunzip_free(struct http_gunzip *g)
 {
 	if (!g)
 		return;
@@ -32,7 +32,7 @@ void gunzip_free(struct gunzip *g)
 	free(g);
 }
 
-static struct error *gunzip_error(const struct gunzip *g, int rc)
+static struct error *gunzip_error(const struct http_gunzip *g, int rc)
 {
 	if (rc == Z_MEM_ERROR)
 		return &error_no_memory;
@@ -43,8 +43,8 @@ static struct error *gunzip_error(const struct gunzip *g, int rc)
 	return error_plainf("flate: corrupt input before offset %lu", g->z.total_in);
 }
 
-ssize_t gunzip_read(struct gunzip *g, gunzip_source read, void *arg, void *buf, size_t size,
-	struct error **reterr)
+ssize_t http_gunzip_read(struct http_gunzip *g, http_gunzip_source read, void *arg, void *buf,
+	size_t size, struct error **reterr)
 {
 	if (size > 1 << 30)
 		size = 1 << 30;

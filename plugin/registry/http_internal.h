@@ -106,7 +106,7 @@ struct exchange {
 	atomic_llong was_paused_ms; /* how long the connection was held back, all told */
 
 	/* the reader's alone */
-	struct gunzip *gunzip;
+	struct http_gunzip *gunzip;
 	bool decode, finished;
 	struct error *read_error;
 };
@@ -205,12 +205,12 @@ struct error *http_broken(const char *fmt, ...) __attribute__((format(printf, 1,
 
 /* ---- bodies that are compressed on the way (http_gunzip.c) */
 
-struct gunzip;
+struct http_gunzip;
 /* compress/gzip's Reader over read(). */
-struct gunzip *gunzip_new(void);
-void gunzip_free(struct gunzip *g);
-typedef ssize_t (*gunzip_source)(void *arg, void *buf, size_t size, struct error **reterr);
-ssize_t gunzip_read(struct gunzip *g, gunzip_source read, void *arg, void *buf, size_t size,
-	struct error **reterr);
+struct http_gunzip *http_gunzip_new(void);
+void http_gunzip_free(struct http_gunzip *g);
+typedef ssize_t (*http_gunzip_source)(void *arg, void *buf, size_t size, struct error **reterr);
+ssize_t http_gunzip_read(struct http_gunzip *g, http_gunzip_source read, void *arg, void *buf,
+	size_t size, struct error **reterr);
 
 #endif
