@@ -79,15 +79,15 @@ struct layer_damage {
 int layer_store_check(struct layer_store *ls, bool deep,
 	void (*report)(void *arg, const struct layer_damage *damage), void *arg, unsigned *damaged,
 	struct error **reterr);
-/* Drop damaged things: diff_id's data and the chain entries that name it, or one chain entry
- * ("" for the other). Layers above stay; they answer NOT_FOUND until the dropped one is back.
- * CONFLICT where a mounted bundle or a running pull uses it. */
+/* Drop damaged things: diff_id's data, or one chain entry ("" for the other), and every chain entry
+ * that stands on it. The data of layers above stays: a pull brings them back without a download.
+ * CLASS_CONFLICT where a mounted bundle or a running pull uses it. */
 int layer_store_drop(
 	struct layer_store *ls, const char *diff_id, const char *chain_id, struct error **reterr);
 
 struct layer_prune {
 	/* Is this chain entry needed by an image? Asked for each; ancestors of what is needed stay
-	 * by themselves. */
+	 * by themselves. Look at the images as they are at that moment. */
 	bool (*needed)(void *arg, const char *chain_id);
 	/* One line for each thing that is (dry_run: would be) removed. May be NULL. */
 	void (*removed)(void *arg, const char *text, int64_t bytes);

@@ -3,10 +3,14 @@ noinst_LTLIBRARIES += compat/libcompat.la
 compat_libcompat_la_SOURCES = \
 	compat/base64.c \
 	compat/base64.h \
+	compat/bundle_list.c \
 	compat/config.c \
 	compat/credential_helper.c \
 	compat/credential_helper.h \
 	compat/credentials.c \
+	compat/data_sum.c \
+	compat/dir_times.c \
+	compat/dir_times.h \
 	compat/dirs.c \
 	compat/dirs.h \
 	compat/file.c \
@@ -15,7 +19,15 @@ compat_libcompat_la_SOURCES = \
 	compat/image_store.h \
 	compat/ip.c \
 	compat/ip.h \
+	compat/layer_care.c \
+	compat/layer_chain.c \
+	compat/layer_data.c \
+	compat/layer_priv.h \
+	compat/layer_prune.c \
+	compat/layer_record.c \
+	compat/layer_store.c \
 	compat/layer_store.h \
+	compat/layer_sync.c \
 	compat/metadata_store.c \
 	compat/metadata_store.h \
 	compat/pem.c \
@@ -35,8 +47,22 @@ compat_libcompat_la_SOURCES = \
 	compat/sink.h \
 	compat/streamformat.c \
 	compat/streamformat.h \
+	compat/tar_format.c \
+	compat/tar_headers.c \
+	compat/tar_headers.h \
+	compat/tar_ops.h \
+	compat/tar_priv.h \
+	compat/tar_reader.c \
+	compat/tar_reader.h \
+	compat/tar_stream.c \
 	compat/text.c \
-	compat/towline.h
+	compat/towline.h \
+	compat/tree.c \
+	compat/tree.h \
+	compat/untar.c \
+	compat/untar.h \
+	compat/whiteout.c \
+	compat/whiteout.h
 compat_libcompat_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -DPLUGINDIR='"$(plugindir)"' -DSYSCONFDIR='"$(sysconfdir)"'
 compat_libcompat_la_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS)
 compat_libcompat_la_LIBADD = plugin/libvalues.la $(ARCHIVE_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS)

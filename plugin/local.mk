@@ -28,6 +28,7 @@ plugin_libvalues_la_SOURCES = \
 	plugin/base/url.h \
 	plugin/base/utf8.c \
 	plugin/base/utf8.h \
+	plugin/image/chain_id.c \
 	plugin/image/digest.c \
 	plugin/image/digest.h \
 	plugin/image/manifest.h \
@@ -47,7 +48,6 @@ plugin_libpull_la_SOURCES = \
 	plugin/engine.c \
 	plugin/engine.h \
 	plugin/errors.c \
-	plugin/image_pull.h \
 	plugin/image_pull.h \
 	plugin/metadata.c \
 	plugin/pull.c \

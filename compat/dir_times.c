@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Folders' times at the end. Go counterpart: archive.Unpack's last loop. */
+#include "config.h"
+
+#include "dir_times.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "tar_reader.h"
+#include "tree.h"
+
+#define SPOOL_NAME "dir-times"
+#define BUFFER (32u << 10)
+
+/* Followed by the path, then by a uint32_t: the record's whole size, to be read backwards. */
+struct record {
+	uint32_t size;
+	uint32_t path_size;
+	uint32_t mode; /* UINT32_MAX: set already */
+	struct timespec times[2];
+};
+
+struct dir_times {
+	int fd;
+	size_t used;
+	uint64_t written;
+	bool late_modes;
+	struct tree_place place;
+	char buffer[BUFFER];
+};
+
+int dir_times_new(int dir, struct dir_times **ret, struct error **reterr)
+{
+	struct dir_times *d = malloc(sizeof(*d));
+
+	if (!d)
+		return error_set(reterr, &error_no_memory);
+	memset(d, 0, offsetof(struct dir_times, place));
+	d->fd = openat(dir, SPOOL_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (d->fd < 0) {
+		error_set(reterr, error_path("open", SPOOL_NAME, error_errno(errno)));
+		dir_times_free(d);
+		return -1;
+	}
+	/* Left where unlink fails: it goes with the staging folder or is plain to see in it. */
+	(void)unlinkat(dir, SPOOL_NAME, 0);
+	*ret = d;
+	return 0;
+}
+
+void dir_times_free(struct dir_times *d)
+{
+	if (!d)
+		return;
+	closep(&d->fd);
+	free(d);
+}
+
+static int flush(struct dir_times *d, struct error **reterr)
+{
+	size_t done = 0;
+
+	while (done < d->used) {
+		ssize_t n = write(d->fd, d->buffer + done, d->used - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set(
+				reterr, error_path("write", SPOOL_NAME, error_errno(errno)));
+		done += (size_t)n;
+	}
+	d->written += d->used;
+	d->used = 0;
+	return 0;
+}
+
+int dir_times_add(struct dir_times *d, const char *path, size_t size, const struct tar_entry *entry,
+	bool mode, struct error **reterr)
+{
+	struct record r = {
+		.size = (uint32_t)(sizeof(r) + size + sizeof(uint32_t)),
+		.path_size = (uint32_t)size,
+		.mode = mode ? entry->mode : UINT32_MAX,
+		.times = {entry->atime, entry->mtime},
+	};
+
+	d->late_modes |= mode;
+	if (d->used + r.size > sizeof(d->buffer) && flush(d, reterr) < 0)
+		return -1;
+
+	char *p = d->buffer + d->used;
+
+	memcpy(p, &r, sizeof(r));
+	memcpy(p + sizeof(r), path, size);
+	memcpy(p + sizeof(r) + size, &r.size, sizeof(r.size));
+	d->used += r.size;
+	return 0;
+}
+
+/* Find the folder of a record; false where it is no folder any more. */
+static bool find(struct dir_times *d, struct tree *tree, const char *path)
+{
+	struct stat st;
+
+	return !tree_find(tree, path, TREE_NO_SYMLINKS, &d->place) &&
+	       !fstatat(d->place.dir, d->place.base, &st, AT_SYMLINK_NOFOLLOW) &&
+	       S_ISDIR(st.st_mode);
+}
+
+static int apply_one(struct dir_times *d, struct tree *tree, int root, const char *data, bool modes,
+	struct error **reterr)
+{
+	char path[PATH_MAX];
+	struct record r;
+	int n;
+
+	memcpy(&r, data, sizeof(r));
+	if (modes && r.mode == UINT32_MAX)
+		return 0;
+	memcpy(path, data + sizeof(r), r.path_size);
+	path[r.path_size] = '\0';
+	if (!r.path_size)
+		n = modes ? fchmod(root, r.mode) : futimens(root, r.times);
+	else if (!find(d, tree, path))
+		return 0;
+	else if (modes)
+		n = fchmodat(d->place.dir, d->place.base, r.mode, 0);
+	else
+		n = utimensat(d->place.dir, d->place.base, r.times, AT_SYMLINK_NOFOLLOW);
+	if (n < 0)
+		return error_set(
+			reterr, error_path(modes ? "chmod" : "chtimes", path, error_errno(errno)));
+	return 0;
+}
+
+int dir_times_apply(struct dir_times *d, struct tree *tree, int root, struct error **reterr)
+{
+	int err = 0;
+
+	if (flush(d, reterr) < 0)
+		return -1;
+	if (!d->written)
+		return 0;
+
+	const char *all = mmap(NULL, d->written, PROT_READ, MAP_PRIVATE, d->fd, 0);
+	uint32_t size;
+
+	if (all == MAP_FAILED)
+		return error_set(reterr, error_path("mmap", SPOOL_NAME, error_errno(errno)));
+	for (uint64_t at = 0; !err && at < d->written; at += size) {
+		memcpy(&size, all + at, sizeof(size));
+		err = apply_one(d, tree, root, all + at, false, reterr);
+	}
+	/* Backwards: a folder's mode may bar the way to those in it. */
+	for (uint64_t at = d->written; !err && d->late_modes && at; at -= size) {
+		memcpy(&size, all + at - sizeof(size), sizeof(size));
+		err = apply_one(d, tree, root, all + at - size, true, reterr);
+	}
+	munmap((void *)all, d->written);
+	return err;
+}
