@@ -83,11 +83,24 @@ plugin_libpull_la_SOURCES = \
 	plugin/registry/transport.h \
 	plugin/xfer/decompress.c \
 	plugin/xfer/decompress.h \
+	plugin/xfer/download.c \
 	plugin/xfer/download.h \
+	plugin/xfer/fetch.c \
+	plugin/xfer/fetch.h \
 	plugin/xfer/gunzip.c \
 	plugin/xfer/gunzip.h \
+	plugin/xfer/layer.c \
+	plugin/xfer/layer.h \
 	plugin/xfer/progress.c \
 	plugin/xfer/progress.h \
+	plugin/xfer/register.c \
+	plugin/xfer/ring.c \
+	plugin/xfer/ring.h \
+	plugin/xfer/spool.c \
+	plugin/xfer/spool.h \
+	plugin/xfer/stage.c \
+	plugin/xfer/store.c \
+	plugin/xfer/store.h \
 	plugin/xfer/transfer.c \
 	plugin/xfer/transfer.h
 plugin_libpull_la_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS) $(LZMA_CFLAGS) $(ISAL_CFLAGS)

@@ -25,6 +25,9 @@ struct download_config {
 	const struct image_pull_layer_store *layer_store; /* full-size copy */
 	unsigned max_attempts;
 	uint32_t retry_tick_ms;
+	/* A connection that breaks after the layer store has kept it waiting for so long costs no
+	 * try. 0: 2000. */
+	uint32_t pause_ms;
 	uint64_t max_layer_size; /* 0: no limit */
 	const char *temp_dir;
 	/* retryOnError, of the floor above: takes over err, gives what the try ends with. */
