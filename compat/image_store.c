@@ -256,7 +256,7 @@ int image_store_get(struct image_store *store, const char *id, char **ret_config
 						 "failed to get digest %s: %s", id, err->message));
 	}
 	if (!digest_verify(id, data, size))
-		return error_setf(reterr, "failed to verify: %s", id);
+		return error_set(reterr, error_classf(CLASS_DATA_LOSS, "failed to verify: %s", id));
 	*ret_config = steal_ptr(&data);
 	*ret_size = size;
 	return 0;

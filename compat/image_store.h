@@ -27,7 +27,8 @@ int image_store_put(struct image_store *store, const void *config, size_t size,
 	char ret_id[DIGEST_MAX], struct error **reterr);
 /* This process has made use of it (tagged it), or gives it up. */
 void image_store_release(struct image_store *store, const char *id);
-/* Verified. Class NotFound if there is none, and Go's words. */
+/* Verified. Class NotFound if there is none, DataLoss if its bytes are not what its ID says; Go's
+ * words. */
 int image_store_get(struct image_store *store, const char *id, char **ret_config, size_t *ret_size,
 	struct error **reterr);
 bool image_store_has(struct image_store *store, const char *id); /* without verification */

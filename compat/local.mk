@@ -15,8 +15,10 @@ compat_libcompat_la_SOURCES = \
 	compat/dirs.h \
 	compat/file.c \
 	compat/file.h \
+	compat/image_remove.h \
 	compat/image_store.c \
 	compat/image_store.h \
+	compat/images.h \
 	compat/ip.c \
 	compat/ip.h \
 	compat/layer_care.c \
@@ -45,6 +47,7 @@ compat_libcompat_la_SOURCES = \
 	compat/registry_tls.h \
 	compat/sink.c \
 	compat/sink.h \
+	compat/store.h \
 	compat/streamformat.c \
 	compat/streamformat.h \
 	compat/tar_format.c \

@@ -141,29 +141,73 @@ int metadata_store_remove(struct metadata_store *store, const char *name_space, 
 	return 0;
 }
 
-/* Namespaces are one folder deep, keys ("sha256/<hex>") one more. */
-static void sweep(const char *dir, int depth)
+/* fn for each entry of a folder but dot files; a folder that is not there has none. */
+static int each_entry(
+	const char *dir, int (*fn)(void *arg, const char *name), void *arg, struct error **reterr)
 {
-	DIR *d = depth ? opendir(dir) : NULL;
+	DIR *d = opendir(dir);
 	struct dirent *entry;
+	int r = 0;
 
-	file_sweep(dir);
-	while (d && (entry = readdir(d))) {
-		cleanup_free char *path = NULL;
+	if (!d && (errno == ENOENT || errno == ENOTDIR))
+		return 0;
+	if (!d)
+		return error_set(reterr, error_path("open", dir, error_errno(errno)));
+	for (errno = 0; !r && (entry = readdir(d)); errno = 0)
+		if (*entry->d_name != '.')
+			r = fn(arg, entry->d_name);
+	if (!r && errno)
+		r = error_set(reterr, error_path("readdirent", dir, error_errno(errno)));
+	closedir(d);
+	return r;
+}
 
-		if (*entry->d_name == '.' ||
-			(entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN))
-			continue;
-		path = file_join(dir, entry->d_name);
-		if (path)
-			sweep(path, depth - 1);
+/* Three levels: namespaces, algorithms, hex digits. */
+struct walk {
+	const struct metadata_store *store;
+	const char *parts[2];
+	int depth;
+	int (*fn)(void *arg, const char *name_space, const char *key);
+	void (*folder)(const char *dir);
+	void *arg;
+	struct error **reterr;
+};
+
+static int walk(void *arg, const char *name)
+{
+	struct walk *w = arg;
+	struct walk below = *w;
+	cleanup_free char *text = NULL;
+
+	if (w->depth == 2) {
+		text = str_printf("%s/%s", w->parts[1], name);
+		if (!text)
+			return error_set(w->reterr, &error_no_memory);
+		return w->fn ? w->fn(w->arg, w->parts[0], text) : 0;
 	}
-	if (d)
-		closedir(d);
+	below.parts[below.depth++] = name;
+	text = str_printf("%s/%s%s%s", w->store->base_path, below.parts[0],
+		below.depth > 1 ? "/" : "", below.depth > 1 ? name : "");
+	if (!text)
+		return error_set(w->reterr, &error_no_memory);
+	if (w->folder)
+		w->folder(text);
+	return each_entry(text, walk, &below, w->reterr);
+}
+
+int metadata_store_each(struct metadata_store *store,
+	int (*fn)(void *arg, const char *name_space, const char *key), void *arg,
+	struct error **reterr)
+{
+	struct walk w = {.store = store, .fn = fn, .arg = arg, .reterr = reterr};
+
+	return each_entry(store->base_path, walk, &w, reterr);
 }
 
 void metadata_store_sweep(struct metadata_store *store)
 {
+	struct walk w = {.store = store, .folder = file_sweep};
+
 	if (!store->read_only)
-		sweep(store->base_path, 2);
+		(void)each_entry(store->base_path, walk, &w, NULL); /* the next one tries again */
 }

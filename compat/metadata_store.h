@@ -23,6 +23,10 @@ int metadata_store_set(struct metadata_store *store, const char *name_space, con
 	const void *value, size_t size, struct error **reterr);
 int metadata_store_remove(struct metadata_store *store, const char *name_space, const char *key,
 	struct error **reterr);
+/* fn for each key there is; a non-zero answer ends it and is returned. */
+int metadata_store_each(struct metadata_store *store,
+	int (*fn)(void *arg, const char *name_space, const char *key), void *arg,
+	struct error **reterr);
 /* Remove what killed writers left. */
 void metadata_store_sweep(struct metadata_store *store);
 
