@@ -31,14 +31,23 @@ plugin_libvalues_la_SOURCES = \
 	plugin/image/chain_id.c \
 	plugin/image/digest.c \
 	plugin/image/digest.h \
+	plugin/image/jwk.c \
+	plugin/image/manifest.c \
 	plugin/image/manifest.h \
+	plugin/image/manifest_internal.h \
+	plugin/image/manifest_schema1.c \
+	plugin/image/media_type.c \
+	plugin/image/media_type.h \
 	plugin/image/platform.c \
 	plugin/image/platform.h \
 	plugin/image/reference.c \
 	plugin/image/reference.h \
+	plugin/image/rootfs.c \
 	plugin/image/rootfs.h \
 	plugin/image/unicode.c \
-	plugin/image/unicode.h
+	plugin/image/unicode.h \
+	plugin/image/v1_image.c \
+	plugin/image/v1_image.h
 plugin_libvalues_la_CFLAGS = $(AM_CFLAGS) $(YAJL_CFLAGS) $(GCRYPT_CFLAGS)
 plugin_libvalues_la_LIBADD = $(YAJL_LIBS) $(GCRYPT_LIBS)
 
@@ -81,6 +90,7 @@ plugin_libpull_la_SOURCES = \
 	plugin/registry/repository_internal.h \
 	plugin/registry/transport.c \
 	plugin/registry/transport.h \
+	plugin/schema1.c \
 	plugin/xfer/decompress.c \
 	plugin/xfer/decompress.h \
 	plugin/xfer/download.c \

@@ -58,8 +58,10 @@ tests_conformance_unit_driver_SOURCES = \
 	tests/conformance/table_compat.c \
 	tests/conformance/table_errors.c \
 	tests/conformance/table_io.c \
+	tests/conformance/table_manifest.c \
 	tests/conformance/table_reference_store.c \
 	tests/conformance/table_registry.c \
+	tests/conformance/table_schema1.c \
 	tests/conformance/table_values.c \
 	tests/conformance/tables.h \
 	tests/conformance/unit_driver.c

@@ -17,5 +17,6 @@ size_t utf8_decode(const char *s, size_t size, uint32_t *ret_rune);
 size_t utf8_encode(uint32_t rune, char ret[UTF8_MAX]);
 /* strconv.IsPrint of Unicode 13, Go 1.19's. */
 bool unicode_is_print(uint32_t rune);
+bool unicode_is_space(uint32_t rune); /* unicode.IsSpace */
 
 #endif

@@ -35,8 +35,8 @@ struct descriptor {
 	const char *media_type; /* "" if absent */
 	const char *digest;     /* as written: validate before use */
 	size_t digest_size;
-	int64_t size; /* -1 if absent */
-	const char *const *urls;
+	int64_t size;            /* -1 if absent; less (never a real one) if it is negative */
+	const char *const *urls; /* NULL if absent */
 	size_t nurls;
 	struct platform platform; /* lists only */
 };

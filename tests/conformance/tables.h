@@ -21,12 +21,15 @@ int table_digest_parse(const struct json_value *in, struct buf *out);
 int table_errcode_registry(const struct json_value *in, struct buf *out);
 int table_filter_manifests(const struct json_value *in, struct buf *out);
 int table_handle_error_response(const struct json_value *in, struct buf *out);
+int table_image_config(const struct json_value *in, struct buf *out);
+int table_manifest_unmarshal(const struct json_value *in, struct buf *out);
 int table_progress_json(const struct json_value *in, struct buf *out);
 int table_pull_endpoints(const struct json_value *in, struct buf *out);
 int table_reference_parse(const struct json_value *in, struct buf *out);
 int table_reference_store(const struct json_value *in, struct buf *out);
 int table_resolve_repository(const struct json_value *in, struct buf *out);
 int table_retry_on_error(const struct json_value *in, struct buf *out);
+int table_schema1(const struct json_value *in, struct buf *out);
 int table_translate_pull_error(const struct json_value *in, struct buf *out);
 
 /* ---- reading a case */

@@ -19,12 +19,15 @@ static const struct table {
 	{"errcode_registry", table_errcode_registry},
 	{"filter_manifests", table_filter_manifests},
 	{"handle_error_response", table_handle_error_response},
+	{"image_config", table_image_config},
+	{"manifest_unmarshal", table_manifest_unmarshal},
 	{"progress_json", table_progress_json},
 	{"pull_endpoints", table_pull_endpoints},
 	{"reference_parse", table_reference_parse},
 	{"reference_store", table_reference_store},
 	{"resolve_repository", table_resolve_repository},
 	{"retry_on_error", table_retry_on_error},
+	{"schema1", table_schema1},
 	{"translate_pull_error", table_translate_pull_error},
 };
 
