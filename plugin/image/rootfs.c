@@ -146,23 +146,6 @@ void rootfs_free(struct rootfs *r)
 	free(r);
 }
 
-int chain_id_append(const char *parent, const char *diff_id, char ret[DIGEST_MAX])
-{
-	cleanup_buf struct buf b = {0};
-
-	if (!*parent) {
-		/* not validated yet: what is longer than any digest is none */
-		if (strlen(diff_id) >= DIGEST_MAX)
-			return -1;
-		strcpy(ret, diff_id);
-		return 0;
-	}
-	buf_appendf(&b, "%s %s", parent, diff_id);
-	if (b.oom)
-		return -1;
-	return digest_from_bytes(b.data, b.size, ret);
-}
-
 int rootfs_chain_id(const struct rootfs *r, size_t n, char ret[DIGEST_MAX])
 {
 	char parent[DIGEST_MAX] = "";
