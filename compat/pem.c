@@ -61,7 +61,7 @@ static bool has_suffix(struct text t, const char *suffix)
 /* Go to behind the next "-----BEGIN ". */
 static bool find_begin(struct text *rest)
 {
-	if (has_prefix(*rest, BEGIN + 1, strlen(BEGIN) - 1)) {
+	if (has_prefix(*rest, &BEGIN[1], strlen(BEGIN) - 1)) {
 		skip(rest, strlen(BEGIN) - 1);
 		return true;
 	}
@@ -81,7 +81,7 @@ static bool find_end(
 {
 	struct text trailer = rest, after;
 
-	if (!headers && has_prefix(rest, END + 1, strlen(END) - 1)) {
+	if (!headers && has_prefix(rest, &END[1], strlen(END) - 1)) {
 		*ret_body = 0;
 		skip(&trailer, strlen(END) - 1);
 	} else {
