@@ -37,7 +37,7 @@ int record_write(struct layer_store *ls, const char *dir, const char *name, stru
 {
 	cleanup_free char *path = str_printf("%s/%s/%s", ls->path, dir, name);
 
-	buf_append_str(b, LAST_LINE + 1);
+	buf_append_str(b, &LAST_LINE[1]);
 	if (!path || b->oom)
 		return error_set(reterr, &error_no_memory);
 	return file_write_atomic(path, b->data, b->size, 0600, false, reterr);
