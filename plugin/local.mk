@@ -85,6 +85,8 @@ plugin_libpull_la_SOURCES = \
 	plugin/registry/http_loop.c \
 	plugin/registry/http_proxy.c \
 	plugin/registry/http_tls.c \
+	plugin/registry/http_trust.c \
+	plugin/registry/http_x509.c \
 	plugin/registry/repository.c \
 	plugin/registry/repository.h \
 	plugin/registry/repository_internal.h \

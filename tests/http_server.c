@@ -151,7 +151,7 @@ static bool start_tls(struct server_connection *c)
 	gnutls_session_t session;
 	int rc;
 
-	if (gnutls_init(&session, GNUTLS_SERVER) < 0)
+	if (gnutls_init(&session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL) < 0)
 		die("gnutls_init");
 	gnutls_set_default_priority(session);
 	gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, s->credentials);
@@ -168,8 +168,16 @@ static bool start_tls(struct server_connection *c)
 		if (gnutls_certificate_verify_peers2(session, &status) < 0 || status)
 			rc = GNUTLS_E_CERTIFICATE_ERROR;
 	}
-	if (rc < 0)
+	if (rc < 0) {
+		char rest[4096];
+
 		gnutls_alert_send_appropriate(session, rc);
+		/* what is unread at the close would make a reset of it, which overtakes the alert
+		 */
+		shutdown(c->fd, SHUT_WR);
+		while (recv(c->fd, rest, sizeof(rest), 0) > 0)
+			;
+	}
 	return rc == 0;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "registry/http_internal.h"
 
@@ -284,6 +285,13 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 	return fd;
 }
 
+/* arg is the pool: a connection may outlive the exchange that it was made for. */
+static int on_close(void *arg, curl_socket_t fd)
+{
+	http_loop_closing(arg, fd);
+	return close(fd);
+}
+
 /* After the handshake and before the request, on kept connections too. */
 static int on_ready(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
@@ -463,6 +471,8 @@ int http_easy_attach(struct exchange *x)
 {
 	char path[32];
 
+	SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	SET(CURLOPT_CLOSESOCKETDATA, x->pool);
 	if (x->addresses)
 		SET(CURLOPT_RESOLVE, x->addresses);
 	if (x->pool->cert_fd >= 0) {

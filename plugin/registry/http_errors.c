@@ -217,7 +217,7 @@ static struct error *handshake_error(struct exchange *x)
 {
 	struct error *err;
 
-	if (x->nfirst >= 5 && memcmp(x->first, "HTTP/", 5) == 0)
+	if (x->rest_is_http || (x->nfirst >= 5 && memcmp(x->first, "HTTP/", 5) == 0))
 		return error_plainf("http: server gave HTTP response to HTTPS client");
 	/* a record of TLS begins with its type, 20 to 23, and the version 3.x */
 	if (x->nfirst >= 2 && (x->first[0] < 20 || x->first[0] > 23 || x->first[1] != 3))
@@ -343,10 +343,10 @@ static struct error *no_header_error(struct exchange *x, CURLcode code)
 	case CURLE_RECV_ERROR:
 		if (status / 100 != 2 && status)
 			return connect_status_error(status);
-		if (errnum == ECONNRESET)
-			return socket_error(x, "read", (int)errnum);
 		if (says(x, GNUTLS_E_FATAL_ALERT_RECEIVED)) /* TLS 1.3: after the handshake */
 			return error_plainf("remote error: tls: bad certificate");
+		if (errnum == ECONNRESET)
+			return socket_error(x, "read", (int)errnum);
 		if (x->header_bytes > LONG_HEADER)
 			return http_broken(
 				"net/http: server response headers exceeded %d bytes; aborted",

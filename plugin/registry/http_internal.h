@@ -83,6 +83,7 @@ struct exchange {
 	unsigned char first[512]; /* the first bytes of a new connection's other side */
 	size_t nfirst;
 	bool peeked;
+	bool rest_is_http; /* what TLS left unread belongs to a status line */
 	int peek_errno;
 	bool aborted, got_status, in_body;
 	unsigned informational;
@@ -126,7 +127,6 @@ struct cached_host;
 
 struct http_client {
 	char *user_agent;
-	char *ca_bundle;
 	int (*resolve)(void *context, const char *host, int (*add)(void *arg, const char *address),
 		void *arg);
 	void *resolve_context;
@@ -176,6 +176,8 @@ struct pool {
 int http_easy_setup(struct exchange *x, const struct http_request *request, struct error **reterr);
 /* Take what the loop gives before the transfer starts. */
 int http_easy_attach(struct exchange *x);
+/* A socket of this pool is about to be closed. */
+void http_loop_closing(struct pool *pool, int fd);
 
 /* ---- names (http_dns.c) */
 
@@ -189,9 +191,29 @@ bool http_is_ip(const char *host);
 bool http_tls_equal(const struct http_tls *a, const struct http_tls *b);
 int http_tls_prepare_pool(struct pool *pool);
 void http_tls_release_pool(struct pool *pool);
-/* Verify the peer of the session that x's handle has. Go: verifyServerCertificate. */
+/* Verify the peer of the session that x's handle has (http_x509.c). Go: verifyServerCertificate. */
 int http_tls_verify(struct exchange *x, struct error **reterr);
+/* Does the certificate hold for this host? Go: Certificate.VerifyHostname. */
+struct gnutls_x509_crt_int;
+int http_verify_hostname(struct gnutls_x509_crt_int *crt, const char *host, struct error **reterr);
+
+/* ---- whom to trust (http_trust.c) */
+
+struct http_name {
+	const void *data; /* DER of a distinguished name */
+	size_t size;
+};
+/* Which of the system's CA certificates are there, and where. The loop's thread only. */
+struct trust *http_trust_new(const char *ca_bundle); /* "": the system's; NULL: no memory */
 void http_trust_free(struct trust *trust);
+/* Call add(arg, der, size) for each certificate whose subject is one of names: of the system's
+ * bundle, and of pem. The system's folders are looked at only if with_folders. -1: no memory, or
+ * what add said. A bundle that cannot be read trusts nobody. */
+int http_trust_find(struct trust *trust, const void *pem, size_t pem_size,
+	const struct http_name *names, size_t n, bool with_folders,
+	int (*add)(void *arg, const void *der, size_t size), void *arg);
+/* The subject's name in a DER certificate. */
+bool http_der_subject(const void *der, size_t size, struct http_name *ret);
 
 /* ---- the wording of failures (http_errors.c) */
 

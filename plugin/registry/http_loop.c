@@ -343,6 +343,20 @@ static void check_times(struct http_client *client, int64_t now)
 
 /* ---- the loop */
 
+/* When the answer to a TLS greeting is there before the loop has seen an event for it: GnuTLS has
+ * read five bytes of "HTTP/1.1 400", and curl is about to close the socket. */
+void http_loop_closing(struct pool *pool, int fd)
+{
+	struct exchange *x;
+	char rest[9] = "";
+
+	for (x = pool->active; x && (x->fd != fd || !x->https || x->nfirst); x = x->next)
+		;
+	if (x && recv(fd, rest, sizeof(rest) - 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+		x->rest_is_http = rest[0] == '1' && rest[1] == '.' && rest[3] == ' ' &&
+				  strspn(rest + 4, "0123456789") >= 3;
+}
+
 /* The first bytes of a new connection tell an HTTP answer to a TLS greeting from garbage, and are
  * all that is left of an answer that curl refuses. */
 static void peek_first(struct pool *pool, int fd)

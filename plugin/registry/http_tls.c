@@ -142,22 +142,11 @@ int http_tls_prepare_pool(struct pool *pool)
 	return pool->cert_fd >= 0 && pool->key_fd >= 0 ? 0 : -1;
 }
 
-/* Until verification is here nothing is trusted. */
-int http_tls_verify(struct exchange *x, struct error **reterr)
-{
-	(void)x;
-	return error_setf(reterr, "x509: certificates cannot be verified yet");
-}
-
 void http_tls_release_pool(struct pool *pool)
 {
+	free(pool->verified);
 	if (pool->cert_fd >= 0)
 		close(pool->cert_fd);
 	if (pool->key_fd >= 0)
 		close(pool->key_fd);
-}
-
-void http_trust_free(struct trust *trust)
-{
-	(void)trust; /* always NULL so far */
 }
