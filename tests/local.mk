@@ -85,6 +85,17 @@ tests_test_tls_CFLAGS = $(HTTP_TEST_CFLAGS)
 tests_test_tls_LDADD = $(HTTP_TEST_LDADD)
 endif
 
+# Whole pulls, of the plugin as an engine loads it.
+check_PROGRAMS += tests/conformance/pull_driver
+tests_conformance_pull_driver_SOURCES = \
+	tests/conformance/pull_driver.c \
+	tests/conformance/pull_stores.c \
+	tests/conformance/pull_stores.h \
+	tests/conformance/table_io.c \
+	tests/conformance/tables.h
+tests_conformance_pull_driver_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -I$(top_srcdir)/tests/conformance
+tests_conformance_pull_driver_LDADD = compat/libcompat.la
+
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py
 EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/integration tests/vectors

@@ -169,7 +169,8 @@ void buf_append_json(struct buf *b, const char *s, size_t size, bool escape_html
 		i += width;
 		start = i;
 	}
-	buf_append(b, s + start, i - start);
+	if (i > start)
+		buf_append(b, s + start, i - start);
 	buf_append_char(b, '"');
 }
 

@@ -67,6 +67,8 @@ static const char *payload_media_type(const struct manifest *m)
 {
 	if (m->kind == MANIFEST_SCHEMA1)
 		return MEDIA_TYPE_SCHEMA1_SIGNED;
+	if (m->kind == MANIFEST_OCI)
+		return MEDIA_TYPE_OCI_MANIFEST;
 	return m->kind == MANIFEST_OCI_INDEX && !*m->media_type ? MEDIA_TYPE_OCI_INDEX
 								: m->media_type;
 }
