@@ -118,4 +118,26 @@ plugin_libpull_la_SOURCES = \
 plugin_libpull_la_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS) $(LZMA_CFLAGS) $(ISAL_CFLAGS)
 plugin_libpull_la_LIBADD = plugin/libvalues.la $(CURL_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(LZMA_LIBS) $(BZIP2_LIBS) $(ISAL_LIBS)
 
-EXTRA_DIST += plugin/image_pull.map plugin/plugin.c plugin/plugin.h plugin/plugin_error.c
+# The plugin: one exported symbol, no version in its name, never unloaded (libcurl and GnuTLS can't be).
+plugin_LTLIBRARIES += image_pull.la
+image_pull_la_SOURCES = \
+	plugin/plugin.c \
+	plugin/plugin.h \
+	plugin/plugin_error.c
+image_pull_la_CFLAGS = $(plugin_libpull_la_CFLAGS)
+image_pull_la_LIBADD = plugin/libpull.la
+image_pull_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -Wl,-z,nodelete $(NO_UNDEFINED) \
+	-Wl,--version-script=$(top_srcdir)/plugin/image_pull.map
+EXTRA_image_pull_la_DEPENDENCIES = $(top_srcdir)/plugin/image_pull.map
+if !SANITIZED
+NO_UNDEFINED = -Wl,-z,defs
+endif
+include_HEADERS += plugin/image_pull.h
+
+# A host wants the one .so; some (crun) fall over a .la beside it.
+install-exec-hook:
+	rm -f $(DESTDIR)$(plugindir)/image_pull.la
+uninstall-hook:
+	rm -f $(DESTDIR)$(plugindir)/image_pull.so
+
+EXTRA_DIST += plugin/image_pull.map

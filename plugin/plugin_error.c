@@ -77,8 +77,6 @@ static void find_answer(const struct error *err, int *status, const char **code)
 	for (e = err; e; e = e->nlist ? e->list[0] : e->cause) {
 		if (!*status && e->http_status)
 			*status = e->http_status;
-		if (!*status && e->kind == ERROR_UNEXPECTED_HTTP_STATUS && e->text)
-			*status = (int)strtol(e->text, NULL, 10);
 		if (!*code && e->code)
 			*code = e->code;
 		if (e == &err_blob_unknown) {

@@ -91,6 +91,7 @@ void write_status(
 		layers_downloaded ? "Downloaded newer image" : "Image is up to date",
 		requested_tag);
 
+	/* Without memory the image is pulled all the same, only nobody hears of it. */
 	if (text)
 		progress_message(config->output, "", text);
 }

@@ -236,7 +236,7 @@ static int find_child(struct v2_puller *p, const struct reference *ref, struct i
 /* "a wrong digest is said before a wrong size": this runs once the digest is known to be right. */
 static int check_size(const struct descriptor *d, const struct manifest *m, struct error **reterr)
 {
-	if (d->size >= 0 && (uint64_t)d->size != m->payload_size)
+	if (d->size != -1 && (d->size < 0 || (uint64_t)d->size != m->payload_size))
 		return error_setf(reterr,
 			"manifest %s has %zu bytes, but the manifest list says %lld", d->digest,
 			m->payload_size, (long long)d->size);
@@ -404,8 +404,11 @@ static int pull_v2_tag(
 	if (pull_manifest(p, ref, m, &image, reterr) < 0)
 		return -1;
 	digest = str_printf("Digest: %s", image.manifest_digest);
-	if (digest)
-		progress_message(config->output, "", digest);
+	if (!digest) {
+		free(image.id);
+		return error_set(reterr, &error_no_memory);
+	}
+	progress_message(config->output, "", digest);
 	r = tag_image(config, ref, &image, ret_updated, reterr);
 	if (r == 0)
 		r = tell_pulled(config, ref, &image, *ret_updated, reterr);

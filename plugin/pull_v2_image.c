@@ -268,7 +268,7 @@ static int pull_schema2_config(struct config_fetch *f, struct error **reterr)
 		log_error(f->log, "%s", err->message);
 		return error_set(reterr, err);
 	}
-	if (f->size >= 0 && (uint64_t)f->size != f->json.size)
+	if (f->size != -1 && (f->size < 0 || (uint64_t)f->size != f->json.size))
 		return error_setf(reterr,
 			"image config %s has %zu bytes, but the manifest says %lld", f->digest,
 			f->json.size, (long long)f->size);
@@ -359,6 +359,8 @@ static int describe_layers(struct v2_puller *p, const struct manifest *m,
 
 		if (digest_validate(d->digest, d->digest_size, reterr) < 0)
 			return -1;
+		if (d->size < -1)
+			return error_setf(reterr, "layer %s has a negative size", d->digest);
 		describe_layer(p, d->digest, d->media_type, d->size, &layers[i]);
 	}
 	*ret = steal_ptr(&layers);

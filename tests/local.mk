@@ -59,6 +59,7 @@ tests_conformance_unit_driver_SOURCES = \
 	tests/conformance/table_errors.c \
 	tests/conformance/table_io.c \
 	tests/conformance/table_manifest.c \
+	tests/conformance/table_pull.c \
 	tests/conformance/table_reference_store.c \
 	tests/conformance/table_registry.c \
 	tests/conformance/table_schema1.c \
@@ -84,6 +85,7 @@ tests_test_tls_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_test_tls_CFLAGS = $(HTTP_TEST_CFLAGS)
 tests_test_tls_LDADD = $(HTTP_TEST_LDADD)
 endif
+include $(top_srcdir)/tests/hosts/local.mk
 
 # Whole pulls, of the plugin as an engine loads it.
 check_PROGRAMS += tests/conformance/pull_driver

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reference_store. */
+/* reference_store, add_digest_reference. */
 #include "config.h"
 
 #include <errno.h>
@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "file.h"
+#include "pull.h"
 #include "reference_store.h"
+#include "sink.h"
 #include "tables.h"
 
 static void out_file(struct buf *out, const char *key, const char *path)
@@ -39,11 +41,50 @@ static void out_references(struct buf *out, const struct reference_list *list, b
 	out_close(out, ']');
 }
 
+/* The store as the pull sees it: through a table of callbacks. */
+static int on_get(void *context, const char *reference, const struct image_pull_sink *sink)
+{
+	cleanup_reference struct reference *ref = NULL;
+	cleanup_free char *id = NULL;
+	struct error *err = NULL;
+
+	if (reference_parse_normalized_named(reference, &ref, &err) < 0 ||
+		reference_store_get(context, ref, &id, &err) < 0)
+		return sink_error(sink, err);
+	return sink_text(sink, id);
+}
+
+static int on_add_digest(void *context, const char *reference, const char *id, int force,
+	const struct image_pull_sink *sink)
+{
+	cleanup_reference struct reference *ref = NULL;
+	struct error *err = NULL;
+
+	if (reference_parse_normalized_named(reference, &ref, &err) < 0 ||
+		reference_store_add_digest(context, ref, id, force, &err) < 0)
+		return sink_error(sink, err);
+	return IMAGE_PULL_OK;
+}
+
+static void run_add_digest_reference(struct reference_store *store, const struct reference *ref,
+	const char *digest, const char *image, struct log *log, struct error **reterr)
+{
+	const struct image_pull_reference_store table = {.struct_size = sizeof(table),
+		.context = store,
+		.get = on_get,
+		.add_digest = on_add_digest};
+	const struct pull_config config = {.reference_store = &table, .log = log};
+
+	(void)add_digest_reference(&config, ref, digest, image, reterr);
+}
+
 /* One operation; false if it is of an unknown form. */
-static bool run_op(struct reference_store *store, const struct json_value *in, struct buf *out)
+static bool run_op(struct reference_store *store, const struct json_value *in, struct log *log,
+	struct buf *out)
 {
 	cleanup_free char *op = in_string(in, "op", NULL);
 	cleanup_free char *image = in_string(in, "image", NULL);
+	cleanup_free char *digest = in_string(in, "digest", NULL);
 	cleanup_free char *text = in_string(in, "ref", NULL);
 	cleanup_reference struct reference *ref = NULL;
 	cleanup_reference_list struct reference_list list = {NULL, 0};
@@ -69,6 +110,8 @@ static bool run_op(struct reference_store *store, const struct json_value *in, s
 		(void)reference_store_add_tag(store, ref, image, force, &err);
 	} else if (!strcmp(op, "add_digest")) {
 		(void)reference_store_add_digest(store, ref, image, force, &err);
+	} else if (!strcmp(op, "add_digest_reference") && digest && image) {
+		run_add_digest_reference(store, ref, digest, image, log, &err);
 	} else if (!strcmp(op, "delete")) {
 		out_bool(out, "deleted", reference_store_delete(store, ref, &err) == 0);
 	} else if (!strcmp(op, "get")) {
@@ -86,13 +129,18 @@ static int run_ops(struct reference_store *store, const char *path, const struct
 	struct buf *out)
 {
 	for (size_t i = 0; ops && i < ops->count; i++) {
+		struct log_recorder logs; /* of add_digest_reference; the store logs nothing */
+		bool known;
+
+		log_recorder_init(&logs);
 		out_open(out, NULL, '{');
-		if (!run_op(store, &ops->items[i], out))
-			return -1;
+		known = run_op(store, &ops->items[i], &logs.log, out);
 		out_file(out, "file", path);
-		out_open(out, "logs", '['); /* the store logs nothing */
-		out_close(out, ']');
+		log_recorder_print(&logs, out, "logs");
 		out_close(out, '}');
+		log_recorder_free(&logs);
+		if (!known)
+			return -1;
 	}
 	return 0;
 }
@@ -132,4 +180,9 @@ int table_reference_store(const struct json_value *in, struct buf *out)
 	unlink(lock);
 	rmdir(dir);
 	return r < 0 ? table_failf(out, "an operation of unknown form") : 0;
+}
+
+int table_add_digest_reference(const struct json_value *in, struct buf *out)
+{
+	return table_reference_store(in, out);
 }

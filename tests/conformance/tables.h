@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/log.h"
 
+int table_add_digest_reference(const struct json_value *in, struct buf *out);
 int table_allow_v1_fallback(const struct json_value *in, struct buf *out);
 int table_auth_challenge(const struct json_value *in, struct buf *out);
 int table_continue_on_error(const struct json_value *in, struct buf *out);
@@ -23,14 +24,17 @@ int table_filter_manifests(const struct json_value *in, struct buf *out);
 int table_handle_error_response(const struct json_value *in, struct buf *out);
 int table_image_config(const struct json_value *in, struct buf *out);
 int table_manifest_unmarshal(const struct json_value *in, struct buf *out);
+int table_new_puller(const struct json_value *in, struct buf *out);
 int table_progress_json(const struct json_value *in, struct buf *out);
 int table_pull_endpoints(const struct json_value *in, struct buf *out);
+int table_pull_loop(const struct json_value *in, struct buf *out);
 int table_reference_parse(const struct json_value *in, struct buf *out);
 int table_reference_store(const struct json_value *in, struct buf *out);
 int table_resolve_repository(const struct json_value *in, struct buf *out);
 int table_retry_on_error(const struct json_value *in, struct buf *out);
 int table_schema1(const struct json_value *in, struct buf *out);
 int table_translate_pull_error(const struct json_value *in, struct buf *out);
+int table_validate_repo_name(const struct json_value *in, struct buf *out);
 
 /* ---- reading a case */
 

@@ -12,6 +12,7 @@ static const struct table {
 	const char *name;
 	int (*run)(const struct json_value *in, struct buf *out);
 } tables[] = {
+	{"add_digest_reference", table_add_digest_reference},
 	{"allow_v1_fallback", table_allow_v1_fallback},
 	{"auth_challenge", table_auth_challenge},
 	{"continue_on_error", table_continue_on_error},
@@ -21,14 +22,17 @@ static const struct table {
 	{"handle_error_response", table_handle_error_response},
 	{"image_config", table_image_config},
 	{"manifest_unmarshal", table_manifest_unmarshal},
+	{"new_puller", table_new_puller},
 	{"progress_json", table_progress_json},
 	{"pull_endpoints", table_pull_endpoints},
+	{"pull_loop", table_pull_loop},
 	{"reference_parse", table_reference_parse},
 	{"reference_store", table_reference_store},
 	{"resolve_repository", table_resolve_repository},
 	{"retry_on_error", table_retry_on_error},
 	{"schema1", table_schema1},
 	{"translate_pull_error", table_translate_pull_error},
+	{"validate_repo_name", table_validate_repo_name},
 };
 
 static int read_all(FILE *f, struct buf *ret)
