@@ -35,6 +35,9 @@ struct dir_times {
 	size_t used;
 	uint64_t written;
 	bool late_modes;
+	size_t records;
+	/* Inodes of folders that have got their mode, a table of 2 * records places. */
+	ino_t *done;
 	struct tree_place place;
 	char buffer[BUFFER];
 };
@@ -63,6 +66,7 @@ void dir_times_free(struct dir_times *d)
 	if (!d)
 		return;
 	closep(&d->fd);
+	free(d->done);
 	free(d);
 }
 
@@ -96,6 +100,7 @@ int dir_times_add(struct dir_times *d, const char *path, size_t size, const stru
 	};
 
 	d->late_modes |= mode;
+	d->records++;
 	if (d->used + r.size > sizeof(d->buffer) && flush(d, reterr) < 0)
 		return -1;
 
@@ -109,13 +114,30 @@ int dir_times_add(struct dir_times *d, const char *path, size_t size, const stru
 }
 
 /* Find the folder of a record; false where it is no folder any more. */
-static bool find(struct dir_times *d, struct tree *tree, const char *path)
+static bool find(struct dir_times *d, struct tree *tree, const char *path, ino_t *ret)
 {
 	struct stat st;
 
-	return !tree_find(tree, path, TREE_NO_SYMLINKS, &d->place) &&
-	       !fstatat(d->place.dir, d->place.base, &st, AT_SYMLINK_NOFOLLOW) &&
-	       S_ISDIR(st.st_mode);
+	if (tree_find(tree, path, TREE_NO_SYMLINKS, &d->place) ||
+		fstatat(d->place.dir, d->place.base, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		!S_ISDIR(st.st_mode))
+		return false;
+	*ret = st.st_ino;
+	return true;
+}
+
+/* Going backwards, the first record of a folder is the one that counts. */
+static bool is_done(struct dir_times *d, ino_t inode)
+{
+	size_t places = 2 * d->records;
+	size_t at = (size_t)((uint64_t)inode * 0x9e3779b97f4a7c15u % places);
+
+	while (d->done[at] && d->done[at] != inode)
+		at = (at + 1) % places;
+	if (d->done[at] == inode)
+		return true;
+	d->done[at] = inode;
+	return false;
 }
 
 static int apply_one(struct dir_times *d, struct tree *tree, int root, const char *data, bool modes,
@@ -123,17 +145,19 @@ static int apply_one(struct dir_times *d, struct tree *tree, int root, const cha
 {
 	char path[PATH_MAX];
 	struct record r;
+	ino_t inode = 0;
 	int n;
 
 	memcpy(&r, data, sizeof(r));
-	if (modes && r.mode == UINT32_MAX)
-		return 0;
 	memcpy(path, data + sizeof(r), r.path_size);
 	path[r.path_size] = '\0';
+	if (r.path_size && !find(d, tree, path, &inode))
+		return 0;
+	/* Inode 1 stands for the root: no folder below it has that number. */
+	if (modes && (is_done(d, r.path_size ? inode : 1) || r.mode == UINT32_MAX))
+		return 0;
 	if (!r.path_size)
 		n = modes ? fchmod(root, r.mode) : futimens(root, r.times);
-	else if (!find(d, tree, path))
-		return 0;
 	else if (modes)
 		n = fchmodat(d->place.dir, d->place.base, r.mode, 0);
 	else
@@ -152,6 +176,11 @@ int dir_times_apply(struct dir_times *d, struct tree *tree, int root, struct err
 		return -1;
 	if (!d->written)
 		return 0;
+	if (d->late_modes) {
+		d->done = calloc(2 * d->records, sizeof(*d->done));
+		if (!d->done)
+			return error_set(reterr, &error_no_memory);
+	}
 
 	const char *all = mmap(NULL, d->written, PROT_READ, MAP_PRIVATE, d->fd, 0);
 	uint32_t size;

@@ -60,7 +60,7 @@ static int unexpected_eof(struct error **reterr)
 /* More bytes in the window, which is used up. 1, 0 at the end, -1. */
 static int refill(struct tar_reader *r, struct error **reterr)
 {
-	int64_t n;
+	int64_t n = -1;
 
 	r->pos = r->fill = 0;
 	if (r->ended)

@@ -130,7 +130,8 @@ static int make_folder(int dir, const char *name)
 }
 
 /* A component that is no folder: put a symlink's target in front of the rest. */
-static int expand(struct tree *t, int dir, const char *name, const char *rest, unsigned *depth)
+static int expand(struct tree *t, int dir, const char *name, const char *rest, unsigned *depth,
+	const char **link_end)
 {
 	char target[PATH_MAX];
 	ssize_t n = readlinkat(dir, name, target, sizeof(target));
@@ -140,13 +141,14 @@ static int expand(struct tree *t, int dir, const char *name, const char *rest, u
 	if ((size_t)n >= sizeof(target))
 		return ENAMETOOLONG;
 
-	size_t left = strlen(rest);
+	size_t left = strlen(rest), link_left = *link_end > rest ? (size_t)(*link_end - rest) : 0;
 
 	if ((size_t)n + 1 + left >= sizeof(t->rest))
 		return ENAMETOOLONG;
 	memmove(t->rest + n + 1, rest, left + 1);
 	memcpy(t->rest, target, (size_t)n);
 	t->rest[n] = '/';
+	*link_end = t->rest + n + 1 + link_left;
 	if (target[0] == '/')
 		*depth = 0;
 	return 0;
@@ -156,6 +158,7 @@ static int expand(struct tree *t, int dir, const char *name, const char *rest, u
 static int walk(struct tree *t, unsigned flags, unsigned *ret_depth)
 {
 	const char *p = t->rest;
+	const char *link_end = p; /* in front of it: components of a symlink, which are not made */
 	unsigned depth = 0, symlinks = 0;
 	int err, dir;
 
@@ -193,7 +196,7 @@ static int walk(struct tree *t, unsigned flags, unsigned *ret_depth)
 
 		int fd = openat(dir, component, FOLDER);
 
-		if (fd < 0 && errno == ENOENT && (flags & TREE_MAKE)) {
+		if (fd < 0 && errno == ENOENT && (flags & TREE_MAKE) && name >= link_end) {
 			err = make_folder(dir, component);
 			if (err)
 				return err;
@@ -204,7 +207,7 @@ static int walk(struct tree *t, unsigned flags, unsigned *ret_depth)
 				return ENOTDIR;
 			if (symlinks++ >= SYMLINKS_MAX)
 				return ELOOP;
-			err = expand(t, dir, component, p, &depth);
+			err = expand(t, dir, component, p, &depth, &link_end);
 			if (err)
 				return err;
 			p = t->rest;

@@ -29,7 +29,9 @@ struct tree {
 void tree_init(struct tree *t, int root);
 void tree_done(struct tree *t);
 
-#define TREE_MAKE 1u        /* make parents that are missing, 0755, owned by this process */
+#define TREE_MAKE                                                                                  \
+	1u                  /* make parents that are missing, 0755, owned by this process; what a  \
+			       symlink points at has to be there, as for Docker */
 #define TREE_NO_SYMLINKS 2u /* a symlink in the middle is ENOTDIR */
 
 /* Where a name lies: what the *at calls take. path: the canonical path, without symlinks. dir and

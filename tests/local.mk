@@ -97,6 +97,17 @@ tests_conformance_pull_driver_SOURCES = \
 	tests/conformance/tables.h
 tests_conformance_pull_driver_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -I$(top_srcdir)/tests/conformance
 tests_conformance_pull_driver_LDADD = compat/libcompat.la
+# The layer store.
+if HAVE_CMOCKA
+LAYER_TESTS = tests/test_untar
+TESTS += $(LAYER_TESTS)
+check_PROGRAMS += $(LAYER_TESTS)
+LAYER_FIXTURE = tests/layer_fixture.c tests/layer_fixture.h
+tests_test_untar_SOURCES = tests/test_untar.c $(LAYER_FIXTURE)
+tests_test_untar_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_untar_CFLAGS = $(TEST_CFLAGS)
+tests_test_untar_LDADD = compat/libcompat.la $(CMOCKA_LIBS)
+endif
 
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py

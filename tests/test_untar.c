@@ -1,0 +1,1000 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unpacking hostile and ordinary tars: below the root only, as Docker would. A folder outside, the
+ * canary, must be the same after each. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "layer_fixture.h"
+#include "tree.h"
+#include "untar.h"
+#include "whiteout.h"
+
+#include <cmocka.h>
+
+#define CAPABILITY "\1\0\0\2\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+
+enum { ROOT_ONLY = 1, NO_END = 2 };
+
+struct test {
+	const char *name;
+	/* {C} in names and links is the canary's path, {U} a path that climbs to it. */
+	struct member members[8];
+	const char *error; /* the whole text, or NULL: it must be unpacked */
+	const char *tree[8];
+	unsigned flags;
+};
+
+#define F(path, text)                                                                              \
+	{                                                                                          \
+		.name = path, .data = text                                                         \
+	}
+#define D(path)                                                                                    \
+	{                                                                                          \
+		.name = path, .type = '5'                                                          \
+	}
+#define SYM(path, target)                                                                          \
+	{                                                                                          \
+		.name = path, .type = '2', .link = target, .mode = 0777                            \
+	}
+#define HARD(path, target)                                                                         \
+	{                                                                                          \
+		.name = path, .type = '1', .link = target                                          \
+	}
+
+static const struct test tests[] = {
+	/* ---- leaving the root ---- */
+	{.name = "name-dotdot", {F("../../../{C}/victim/owned", "in")}, NULL, {"victim absent"}},
+	{.name = "name-absolute",
+		{F("{C}/victim/owned", "in")},
+		NULL,
+		{"{R}/victim/owned file data=in"}},
+	{.name = "symlink-abs-write",
+		{SYM("esc", "{C}/victim"), F("esc/hello", "owned")},
+		"lstat /esc/hello: no such file or directory",
+		{NULL}},
+	{.name = "symlink-rel-write",
+		{D("a/"), SYM("a/esc", "../{U}/victim"), F("a/esc/hello", "owned")},
+		"lstat /a/esc/hello: no such file or directory",
+		{NULL}},
+	{.name = "symlink-two-hops",
+		{SYM("one", "{U}"), SYM("two", "one/victim"), F("two/hello", "x")},
+		"lstat /two/hello: no such file or directory",
+		{NULL}},
+	{.name = "symlink-inside",
+		{D("usr/lib/"), SYM("lib", "usr/lib"), SYM("abs", "/usr/lib"), F("lib/a", "1"),
+			F("abs/b", "2"), F("abs/../lib/c", "3")},
+		NULL,
+		{"lib symlink link=usr/lib", "usr/lib/a file data=1", "usr/lib/b file data=2",
+			"usr/lib/c file data=3"}},
+	{.name = "symlink-final-overwrite",
+		{SYM("cfg", "{C}/victim/hello"), F("cfg", "owned")},
+		NULL,
+		{"cfg file data=owned"}},
+	{.name = "symlink-dir-entry-chmod",
+		{SYM("esc", "{C}/victim"), {.name = "esc/", .type = '5', .mode = 0777}},
+		NULL,
+		{"esc dir mode=777"}},
+	{.name = "root-replaced-by-symlink",
+		{SYM("./", "{C}/victim"), F("hello", "owned")},
+		NULL,
+		{"hello file data=owned"}},
+	{.name = "root-replaced-by-file",
+		{F("/", "no"), F("hello", "x")},
+		NULL,
+		{"hello file data=x"}},
+	{.name = "hardlink-outside-abs",
+		{HARD("h", "{C}/victim/secret"), F("h", "owned")},
+		"link /{R}/victim/secret /h: no such file or directory",
+		{NULL}},
+	{.name = "hardlink-outside-dotdot",
+		{HARD("h", "{U}/victim/secret")},
+		"link /{R}/victim/secret /h: no such file or directory",
+		{NULL}},
+	{.name = "hardlink-via-symlink",
+		{SYM("esc", "{C}/victim"), HARD("h", "esc/secret")},
+		"link /esc/secret /h: no such file or directory",
+		{NULL}},
+	{.name = "hardlink-symlink-chmod",
+		{SYM("s", "{C}/victim/secret"),
+			{.name = "h", .type = '1', .link = "s", .mode = 0777}},
+		NULL,
+		{"h symlink same=s link={C}/victim/secret"}},
+	{.name = "hardlink-to-itself",
+		{F("h", "x"), HARD("h", "h")},
+		"link /h /h: no such file or directory",
+		{NULL}},
+	{.name = "hardlink-to-folder",
+		{D("d/"), HARD("h", "d")},
+		"link /d /h: operation not permitted",
+		{NULL}},
+	{.name = "hardlink-to-root",
+		{HARD("h", "/")},
+		"link / /h: operation not permitted",
+		{NULL}},
+	{.name = "hardlink-to-whiteout",
+		{F(".wh.x", ""), HARD("h", "x")},
+		"link /x /h: no such file or directory",
+		{NULL}},
+	{.name = "hardlink-before-target",
+		{HARD("h", "later"), F("later", "x")},
+		"link /later /h: no such file or directory",
+		{NULL}},
+	{.name = "hardlink-plain",
+		{F("a", "same"), HARD("d/b", "a"), HARD("d/c", "d/../d/b")},
+		NULL,
+		{"d/b file same=a data=same", "d/c file same=a"}},
+	{.name = "hardlink-replaces",
+		{F("a", "1"), F("b", "2"), HARD("b", "a")},
+		NULL,
+		{"b file same=a data=1"}},
+	{.name = "whiteout-dotdot",
+		{D("a/b/"), F("a/b/keep", "k"), F("a/b/.wh...", "")},
+		"invalid whiteout /a/b/.wh...",
+		{NULL}},
+	{.name = "whiteout-dot",
+		{D("a/b/"), F("a/b/.wh..", "")},
+		"invalid whiteout /a/b/.wh..",
+		{NULL}},
+	{.name = "whiteout-empty", {F("a/.wh.", "")}, "invalid whiteout /a/.wh.", {NULL}},
+	{.name = "whiteout-outside", {F("{U}/.wh.victim", "")}, NULL, {"{R}/victim whiteout"}},
+	{.name = "whiteout-via-symlink",
+		{SYM("esc", "{C}"), F("esc/.wh.victim", "")},
+		"lstat /esc/.wh.victim: no such file or directory",
+		{NULL}},
+	{.name = "opaque-via-symlink",
+		{SYM("esc", "{C}/victim"), F("esc/.wh..wh..opq", "")},
+		"lstat /esc/.wh..wh..opq: no such file or directory",
+		{NULL}},
+	{.name = "symlink-loop",
+		{SYM("a", "b"), SYM("b", "a"), F("a/x", "x")},
+		"lstat /a/x: too many levels of symbolic links",
+		{NULL}},
+	{.name = "parent-is-file",
+		{F("a", "file"), F("a/b", "below")},
+		"lstat /a/b: not a directory",
+		{NULL}},
+	/* ---- whiteouts ---- */
+	{.name = "whiteout-plain",
+		{F("k/.wh.gone", ""), F(".wh.top", "ignored")},
+		NULL,
+		{"k/gone whiteout", "k/.wh.gone absent", "top whiteout"}},
+	{.name = "whiteout-same-layer",
+		{F(".wh.x", ""), F("x", "new"), F("y", "mine"), F(".wh.y", "")},
+		NULL,
+		{"x file data=new", "y file data=mine"}},
+	{.name = "aufs-metadata",
+		{D(".wh..wh.plnk/"), F(".wh..wh.plnk/1.2", "x"), F(".wh..wh.aufs", "x"),
+			F("a/.wh..wh.orph/y", "x"), F("ok", "k")},
+		NULL,
+		{".wh..wh.aufs absent", ".wh..wh.plnk absent", "a absent", "ok file data=k"}},
+	/* ---- modes, owners, devices, names ---- */
+	{.name = "fifo-overwritten",
+		{{.name = "p", .type = '6'}, F("p", "data"),
+			{.name = "q", .type = '6', .mode = 0640}},
+		NULL,
+		{"p file data=data", "q fifo mode=640"}},
+	{.name = "device-overwritten",
+		{SYM("x", "/dev/full"), F("x", "data")},
+		NULL,
+		{"x file data=data"}},
+	{.name = "device-nodes",
+		{{.name = "sda", .type = '4', .major = 8, .minor = 300, .mode = 0660},
+			{.name = "mem", .type = '3', .major = 1, .minor = 1, .mode = 0666},
+			F("after", "x")},
+		NULL,
+		{"sda block rdev=8:300 mode=660", "mem char rdev=1:1 mode=666",
+			"after file data=x"},
+		ROOT_ONLY},
+	{.name = "device-zero",
+		{{.name = "x", .type = '3'}, F("after", "x")},
+		NULL,
+		{"x absent", "after file data=x"}},
+	{.name = "setuid-kept",
+		{{.name = "su", .data = "x", .mode = 04755, .gid = 5},
+			{.name = "t/", .type = '5', .mode = 01777},
+			{.name = "g/", .type = '5', .mode = 02775, .gid = 5},
+			{.name = "g/in", .data = "x", .gid = 7}, {.name = "g/d/", .type = '5'}},
+		NULL,
+		{"su file mode=4755 gid=5", "t dir mode=1777", "g dir mode=2775 gid=5",
+			"g/in file mode=644 gid=7", "g/d dir mode=755 gid=0"},
+		ROOT_ONLY},
+	{.name = "modes-all",
+		{{.name = "a", .data = "x", .mode = 0777}, {.name = "b", .data = "x", .mode = 0400},
+			{.name = "d/", .type = '5', .mode = 0555}, F("d/in", "x")},
+		NULL,
+		{"a file mode=777", "b file mode=400", "d dir mode=555", "d/in file mode=644"}},
+	{.name = "folders-shut",
+		{{.name = "d/", .type = '5', .mode = 01}, {.name = "d/e/", .type = '5', .mode = 0},
+			F("d/e/in", "x"), {.name = "d/", .type = '5', .mode = 0500}},
+		NULL,
+		{"d dir mode=500"}},
+	{.name = "names-not-ids",
+		{{.name = "own", .data = "x", .uid = 1234, .gid = 4321, .uname = "root"}},
+		NULL,
+		{"own file uid=1234 gid=4321"},
+		ROOT_ONLY},
+	{.name = "big-numbers",
+		{{.name = "a",
+			.data = "x",
+			.uid = 3000000,
+			.gid = 4000000000,
+			.mtime = 4500000000}},
+		NULL,
+		{"a file uid=3000000 gid=4000000000 mtime=4500000000"},
+		ROOT_ONLY},
+	{.name = "ids-too-big",
+		{{.name = "a", .data = "x", .uid = (int64_t)1 << 33}},
+		"lchown /a: invalid argument",
+		{NULL}},
+	{.name = "parents-missing",
+		{{.name = "x/y/z/f", .data = "1", .uid = 9, .gid = 9}},
+		NULL,
+		{"x dir mode=755 uid=0 gid=0", "x/y dir mode=755 uid=0", "x/y/z/f file uid=9"},
+		ROOT_ONLY},
+	{.name = "duplicates", {F("x", "1"), F("./x", "2"), F("x", "3")}, NULL, {"x file data=3"}},
+	{.name = "type-changes",
+		{D("t/"), F("t/in", "old"), F("t", "file"), D("t/"), F("t/new", "n")},
+		NULL,
+		{"t dir", "t/new file data=n", "t/in absent"}},
+	{.name = "folder-twice",
+		{{.name = "d/", .type = '5', .mode = 0700}, F("d/x", "1"),
+			{.name = "d", .type = '5', .mode = 0711, .mtime = 77}},
+		NULL,
+		{"d dir mode=711 mtime=77", "d/x file data=1"}},
+	{.name = "folder-times",
+		{{.name = "d/", .type = '5', .mtime = 1000000000}, F("d/x", "1"),
+			{.name = "d/e/", .type = '5', .mtime = 5}, F("d/e/y", "2"), F("z", "3"),
+			F("d/e/z", "4")},
+		NULL,
+		{"d dir mtime=1000000000", "d/e dir mtime=5"}},
+	{.name = "times",
+		{{.name = "f", .data = "x", .mtime = 12345},
+			{.name = "s", .type = '2', .link = "f", .mtime = 54321},
+			{.name = "p", .data = "x", .pax = {"mtime", "-1.5"}}},
+		NULL,
+		{"f file mtime=12345", "s symlink mtime=54321", "p file mtime=-2"}},
+	{.name = "root-entry",
+		{{.name = "./", .type = '5', .mode = 0711, .mtime = 9}, F("x", "1")},
+		NULL,
+		{". dir mode=711 mtime=9"}},
+	{.name = "name-utf8",
+		{{.name = "plain", .data = "u", .pax = {"path", "h\303\251\342\230\203"}},
+			F("lat\351", "l"), F("new\nline", "n"),
+			{.name = "p", .data = "x", .pax = {"path", "\377\376"}}},
+		NULL,
+		{"h\303\251\342\230\203 file data=u", "lat\351 file data=l",
+			"new\nline file data=n", "\377\376 file data=x"}},
+	{.name = "name-empty", {F("", ""), F("after", "x")}, NULL, {"after file data=x"}},
+	{.name = "gnu-magic",
+		{{.name = "g", .data = "x", .magic = "ustar  "}},
+		NULL,
+		{"g file data=x"}},
+	{.name = "v7",
+		{{.name = "g", .data = "x", .magic = "\0\0\0\0\0\0\0"}},
+		NULL,
+		{"g file data=x"}},
+	/* ---- the format ---- */
+	{.name = "checksum-bad",
+		{{.name = "x", .data = "", .bad_checksum = true}, F("after", "x")},
+		"archive/tar: invalid tar header",
+		{NULL}},
+	{.name = "size-huge",
+		{{.name = "big", .data = "x", .header_size = (int64_t)1 << 62}},
+		"unexpected EOF",
+		{NULL}},
+	{.name = "type-unknown",
+		{{.name = "z", .type = 'Z', .data = "x"}},
+		"unhandled tar header type 90",
+		{NULL}},
+	{.name = "type-contiguous",
+		{{.name = "z", .type = '7', .data = "x"}},
+		"unhandled tar header type 55",
+		{NULL}},
+	{.name = "no-end", {F("ok", "1")}, NULL, {"ok file data=1"}, NO_END},
+	{.name = "link-with-size",
+		{F("a", "1"), {.name = "h", .type = '1', .link = "a", .header_size = 512},
+			F("after", "x")},
+		NULL,
+		{"h file same=a", "after file data=x"}},
+	{.name = "pax-empty-value",
+		{{.name = "kept", .data = "x", .pax = {"path", ""}}},
+		NULL,
+		{"kept file data=x"}},
+	{.name = "pax-last-wins",
+		{{.name = "n", .data = "x", .pax = {"path", "one", "path", "two"}}},
+		NULL,
+		{"one absent", "two file data=x"}},
+	{.name = "pax-bad-number",
+		{{.name = "n", .data = "x", .pax = {"uid", "12x"}}},
+		"archive/tar: invalid tar header",
+		{NULL}},
+	{.name = "xattrs",
+		{{.name = "f",
+			.data = "x",
+			.pax = {"SCHILY.xattr.user.a", "1", "SCHILY.xattr.trusted.overlay.redirect",
+				"/etc", "SCHILY.xattr.security.selinux", "s",
+				"SCHILY.xattr.user.overlay.opaque", "y", "SCHILY.xattr.user.empty",
+				""}}},
+		NULL,
+		{"f file xattr=user.a no-xattr=trusted.overlay.redirect no-xattr=security.selinux "
+		 "no-xattr=user.overlay.opaque no-xattr=user.empty"}},
+	{.name = "xattrs-of-folders",
+		{{.name = "d/",
+			.type = '5',
+			.pax = {"SCHILY.xattr.user.a", "1", "SCHILY.xattr.trusted.overlay.opaque",
+				"y"}}},
+		NULL,
+		{"d dir xattr=user.a no-xattr=trusted.overlay.opaque"}},
+};
+
+/* ---- the harness ---- */
+
+struct world {
+	char *dir; /* holds the layer and the canary */
+	char *canary;
+	char *before; /* the canary's snapshot */
+};
+
+static void world_make(struct world *w)
+{
+	w->dir = temp_make();
+	w->canary = str_printf("%s/canary", w->dir);
+
+	cleanup_free char *victim = str_printf("%s/victim", w->canary);
+	cleanup_free char *hello = str_printf("%s/hello", victim);
+	cleanup_free char *secret = str_printf("%s/secret", victim);
+	cleanup_free char *layer = str_printf("%s/layer", w->dir);
+
+	assert_int_equal(mkdir(w->canary, 0755), 0);
+	assert_int_equal(mkdir(victim, 0755), 0);
+	assert_int_equal(mkdir(layer, 0700), 0);
+	write_file(hello, "canary hello", 0644);
+	write_file(secret, "canary secret", 0600);
+	w->before = snapshot(w->canary);
+}
+
+static void world_remove(struct world *w)
+{
+	cleanup_free char *after = snapshot(w->canary);
+
+	assert_string_equal(w->before, after);
+	temp_remove(w->dir);
+	free(w->canary);
+	free(w->before);
+}
+
+static char *replace(const char *s, const char *what, const char *by)
+{
+	const char *p = s ? strstr(s, what) : NULL;
+
+	if (!p)
+		return s ? strdup(s) : NULL;
+
+	cleanup_free char *rest = replace(p + strlen(what), what, by);
+
+	return str_printf("%.*s%s%s", (int)(p - s), s, by, rest);
+}
+
+static char *expand(const struct world *w, const char *s)
+{
+	cleanup_free char *up = str_printf("../../../../../../..%s", w->canary);
+	cleanup_free char *a = replace(s, "{C}", w->canary);
+	cleanup_free char *b = replace(a, "{R}", w->canary + 1);
+
+	return replace(b, "{U}", up);
+}
+
+static void add(const struct world *w, struct buf *tar, const struct member *m)
+{
+	struct member copy = *m;
+	cleanup_free char *name = expand(w, m->name);
+	cleanup_free char *link = expand(w, m->link);
+
+	copy.name = name;
+	copy.link = link;
+	tar_member(tar, &copy);
+}
+
+/* Unpack; NULL, or the text of the failure. */
+static char *unpack(const struct world *w, const void *data, size_t size, size_t portion, bool lend,
+	struct untar_result *ret)
+{
+	cleanup_free char *layer = str_printf("%s/layer", w->dir);
+	cleanup_close int fd = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct memory_reader source;
+	struct error *err = NULL;
+	bool source_failed;
+	char *text = NULL;
+
+	memory_reader_init(&source, data, size);
+	source.portion = portion;
+	if (!lend)
+		source.reader.next = NULL;
+
+	struct untar_options options = {.source = &source.reader,
+		.layer = fd,
+		.trusted = whiteout_trusted_works(fd),
+		.writeback = true};
+
+	if (untar(&options, ret, &source_failed, &err) < 0) {
+		assert_non_null(err);
+		assert_false(source_failed);
+		text = strdup(err->message);
+		error_unref(err);
+	} else {
+		assert_null(err);
+		assert_int_equal(source.at, size);
+	}
+	memory_reader_done(&source);
+	return text;
+}
+
+static void check(const struct world *w, const struct test *t, const char *text)
+{
+	cleanup_free char *error = expand(w, t->error);
+	cleanup_free char *tree = str_printf("%s/layer/tree", w->dir);
+	char *spec[ARRAY_SIZE(t->tree) + 1] = {0};
+
+	if (!str_equal(text, error))
+		fail_msg("%s: failed with '%s', not '%s'", t->name, text ? text : "(nothing)",
+			error ? error : "(nothing)");
+	for (size_t i = 0; i < ARRAY_SIZE(t->tree) && t->tree[i]; i++)
+		spec[i] = expand(w, t->tree[i]);
+
+	cleanup_free char *differs = tree_differs(tree, (const char *const *)spec);
+
+	if (differs)
+		fail_msg("%s: %s", t->name, differs);
+	for (size_t i = 0; i < ARRAY_SIZE(spec); i++)
+		free(spec[i]);
+}
+
+static void run_one(const struct test *t, size_t portion, bool lend)
+{
+	cleanup_buf struct buf tar = {0};
+	struct untar_result result;
+	struct world w;
+
+	world_make(&w);
+	for (size_t i = 0; i < ARRAY_SIZE(t->members) && t->members[i].name; i++)
+		add(&w, &tar, &t->members[i]);
+	if (!(t->flags & NO_END))
+		tar_end(&tar);
+
+	cleanup_free char *text = unpack(&w, tar.data, tar.size, portion, lend, &result);
+
+	check(&w, t, text);
+	world_remove(&w);
+}
+
+static void test_table(void **state)
+{
+	bool root = is_root();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+		if ((tests[i].flags & ROOT_ONLY) && !root)
+			continue;
+		run_one(&tests[i], 0, true);
+		run_one(&tests[i], 0, false);
+		run_one(&tests[i], 337, true);
+	}
+}
+
+/* What is left out of the table for an ordinary user, so that it is not counted as passed. */
+static void test_table_root(void **state)
+{
+	(void)state;
+	if (!is_root()) {
+		print_message("skipped: owners and devices need root\n");
+		skip();
+	}
+}
+
+static void expect_error(const char *name, struct buf *tar, const char *error)
+{
+	struct test t = {.name = name, .error = error};
+	struct untar_result result;
+	struct world w;
+
+	world_make(&w);
+
+	cleanup_free char *text = unpack(&w, tar->data, tar->size, 0, true, &result);
+
+	check(&w, &t, text);
+	world_remove(&w);
+	buf_free(tar);
+}
+
+static void expect_tree(
+	const char *name, struct buf *tar, const char *const *spec, struct untar_result *ret)
+{
+	struct test t = {.name = name};
+	struct world w;
+
+	for (size_t i = 0; spec[i]; i++)
+		t.tree[i] = spec[i];
+	world_make(&w);
+
+	cleanup_free char *text = unpack(&w, tar->data, tar->size, 0, true, ret);
+
+	check(&w, &t, text);
+	world_remove(&w);
+	buf_free(tar);
+}
+
+/* ---- what the table can't say ---- */
+
+static void test_opaque(void **state)
+{
+	struct buf tar = {0};
+	struct untar_result result;
+	struct world w;
+
+	(void)state;
+	world_make(&w);
+	tar_member(&tar, &(struct member){.name = "k/", .type = '5'});
+	tar_member(&tar, &(struct member){.name = "k/mine", .data = "1"});
+	tar_member(&tar, &(struct member){.name = "k/.wh..wh..opq", .data = ""});
+	tar_member(&tar, &(struct member){.name = "new/.wh..wh..opq", .data = ""});
+	tar_member(&tar, &(struct member){.name = ".wh.was", .data = ""});
+	tar_member(&tar, &(struct member){.name = "was/", .type = '5'});
+	tar_member(&tar, &(struct member){.name = "own/", .type = '5'});
+	tar_member(&tar, &(struct member){.name = ".wh.own", .data = ""});
+	tar_member(&tar, &(struct member){.name = "merges/", .type = '5'});
+	tar_end(&tar);
+
+	cleanup_free char *text = unpack(&w, tar.data, tar.size, 0, true, &result);
+
+	assert_null(text);
+	assert_false(result.opaque);
+
+	static const struct {
+		const char *name;
+		bool opaque;
+	} folders[] = {{"k", true}, {"new", true}, {"was", true}, {"own", true}, {"merges", false}};
+	bool trusted = is_root();
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		cleanup_free char *path = str_printf("%s/layer/tree/%s", w.dir, folders[i].name);
+		cleanup_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd < 0 || whiteout_is_opaque(fd, trusted) != folders[i].opaque)
+			fail_msg("%s is %s", folders[i].name,
+				fd < 0              ? "not there"
+				: folders[i].opaque ? "not opaque"
+						    : "opaque");
+	}
+	world_remove(&w);
+	buf_reset(&tar);
+	tar_member(&tar, &(struct member){.name = "./.wh..wh..opq", .data = ""});
+	tar_end(&tar);
+	expect_tree(
+		"opaque root", &tar, (const char *const[]){".wh..wh..opq absent", NULL}, &result);
+	assert_true(result.opaque);
+}
+
+static void test_capability(void **state)
+{
+	struct buf tar = {0}, records = {0};
+	struct untar_result result;
+
+	(void)state;
+	if (!is_root()) {
+		print_message("skipped: file capabilities need root\n");
+		skip();
+	}
+	tar_record(&records, "SCHILY.xattr.security.capability", CAPABILITY, 20);
+	tar_pax(&tar, 'x', records.data, records.size);
+	tar_member(&tar, &(struct member){.name = "ping", .data = "x", .mode = 04755, .gid = 5});
+	tar_end(&tar);
+	expect_tree("capability", &tar,
+		(const char *const[]){"ping file mode=4755 gid=5 xattr=security.capability", NULL},
+		&result);
+	assert_int_equal(result.lost, 0);
+	buf_free(&records);
+}
+
+static void test_pax_damaged(void **state)
+{
+	static const char *const bad[] = {
+		"99999 path=evil\n",
+		"12 path=evil",
+		"5 a=b",
+		"x path=evil\n",
+		"11 pathevil\n",
+		"12 =pathevil\n",
+		"-9 path=e\n",
+		"4 =\n",
+		"12 path=evil\n\n",
+		"0 a=b\n",
+		"99999999999999999999 path=evil\n",
+		" 12 path=evil\n",
+	};
+	static const char nul[] = "13 path=ev\0il\n";
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct buf tar = {0};
+
+		tar_pax(&tar, 'x', bad[i], strlen(bad[i]));
+		tar_member(&tar, &(struct member){.name = "after", .data = "x"});
+		tar_end(&tar);
+		expect_error(bad[i], &tar, "archive/tar: invalid tar header");
+	}
+
+	struct buf tar = {0};
+
+	tar_pax(&tar, 'x', nul, sizeof(nul) - 1);
+	tar_member(&tar, &(struct member){.name = "after", .data = "x"});
+	expect_error("NUL in a path", &tar, "archive/tar: invalid tar header");
+}
+
+static void test_pax_size(void **state)
+{
+	struct buf tar = {0}, inner = {0}, records = {0};
+	struct untar_result result;
+
+	(void)state;
+	/* The extended header's size wins: an inner tar stays data. */
+	tar_member(&inner, &(struct member){.name = "smuggled", .data = "s"});
+	cleanup_free char *size = str_printf("%zu", inner.size);
+
+	tar_record(&records, "size", size, strlen(size));
+	tar_pax(&tar, 'x', records.data, records.size);
+	tar_member(&tar, &(struct member){.name = "outer",
+				 .data = inner.data,
+				 .size = inner.size,
+				 .header_size = -1});
+	tar_member(&tar, &(struct member){.name = "after", .data = "x"});
+	tar_end(&tar);
+	expect_tree("pax size", &tar,
+		(const char *const[]){
+			"smuggled absent", "outer file size=1024", "after file data=x", NULL},
+		&result);
+	/* A global header renames nothing. */
+	buf_reset(&records);
+	tar_record(&records, "path", "renamed", 7);
+	tar_record(&records, "uid", "77", 2);
+	tar_pax(&tar, 'g', records.data, records.size);
+	tar_member(&tar, &(struct member){.name = "real", .data = "r"});
+	tar_end(&tar);
+	expect_tree("pax global", &tar,
+		(const char *const[]){"renamed absent", "real file size=1 data=r", NULL},
+		&result);
+	buf_free(&inner);
+	buf_free(&records);
+}
+
+static void test_limits(void **state)
+{
+	struct buf tar = {0}, big = {0};
+
+	(void)state;
+	for (size_t i = 0; i < 3 << 20; i++)
+		buf_append_char(&big, 'c');
+	tar_pax(&tar, 'x', big.data, big.size);
+	tar_member(&tar, &(struct member){.name = "after", .data = "x"});
+	expect_error("huge extended header", &tar, "archive/tar: header field too long");
+	tar_pax(&tar, 'L', big.data, big.size);
+	tar_member(&tar, &(struct member){.name = "after", .data = "x"});
+	expect_error("huge long name", &tar, "archive/tar: header field too long");
+	buf_free(&big);
+
+	/* One component too long, a target too long, a path longer than PATH_MAX. */
+	cleanup_free char *name = str_printf("%0300d", 0);
+	cleanup_free char *want = str_printf("open /%s: file name too long", name);
+
+	tar_member(&tar, &(struct member){.name = name, .data = "x"});
+	expect_error("long component", &tar, want);
+
+	cleanup_free char *target = str_printf("%070000d", 0);
+
+	tar_member(&tar, &(struct member){.name = "s", .type = '2', .link = target});
+	expect_error("long target", &tar, "symlink /s: file name too long");
+
+	struct buf deep = {0};
+
+	for (int i = 0; i < 3000; i++)
+		buf_append_str(&deep, "d/");
+	buf_append_char(&deep, 'f');
+	tar_member(&tar, &(struct member){.name = deep.data, .data = "x"});
+	cleanup_free char *too_deep = str_printf("lstat /%s: file name too long", deep.data);
+
+	expect_error("deep path", &tar, too_deep);
+	buf_free(&deep);
+}
+
+/* Many folders deep, twice, so that closed descriptors are opened again. */
+static void test_deep(void **state)
+{
+	struct buf tar = {0}, deep = {0};
+	struct untar_result result;
+
+	(void)state;
+	for (int i = 0; i < 200; i++)
+		buf_appendf(&deep, "d%d/", i);
+
+	cleanup_free char *a = str_printf("%sa", deep.data);
+	cleanup_free char *b = str_printf("%.*s/b", 240, deep.data);
+	cleanup_free char *c = str_printf("%sc", deep.data);
+	cleanup_free char *spec_a = str_printf("%s file data=1", a);
+	cleanup_free char *spec_c = str_printf("%s file data=3", c);
+
+	tar_member(&tar, &(struct member){.name = a, .data = "1"});
+	tar_member(&tar, &(struct member){.name = b, .data = "2"});
+	tar_member(&tar, &(struct member){.name = "top", .data = "0"});
+	tar_member(&tar, &(struct member){.name = c, .data = "3"});
+	tar_end(&tar);
+	expect_tree("deep", &tar, (const char *const[]){spec_a, spec_c, "top file data=0", NULL},
+		&result);
+	assert_int_equal(result.entries, 4);
+	buf_free(&deep);
+}
+
+static void test_ends(void **state)
+{
+	struct buf tar = {0};
+	struct untar_result result;
+	static const char zeros[512];
+
+	(void)state;
+	/* Cut at every place inside headers and contents: an error, never a crash. */
+	tar_member(&tar, &(struct member){.name = "big", .data = "yyyyyyyyyyyyyyyyyyyyyyy"});
+	for (size_t size = 1; size < tar.size; size += 77) {
+		struct buf cut = {0};
+
+		buf_append(&cut, tar.data, size);
+		if (size >= 512 + 23) /* only padding is missing */
+			expect_tree("cut padding", &cut,
+				(const char *const[]){"big file size=23", NULL}, &result);
+		else
+			expect_error("cut", &cut, "unexpected EOF");
+	}
+	buf_reset(&tar);
+	/* One zero block, then something else. */
+	tar_member(&tar, &(struct member){.name = "a", .data = "x"});
+	buf_append(&tar, zeros, 512);
+	tar_member(&tar, &(struct member){.name = "late", .data = "x"});
+	expect_error("one zero block", &tar, "archive/tar: invalid tar header");
+	/* Behind the end nothing is looked at. */
+	tar_member(&tar, &(struct member){.name = "ok", .data = "x"});
+	tar_end(&tar);
+	tar_member(&tar, &(struct member){.name = "late", .data = "x"});
+	for (int i = 0; i < 100000; i++)
+		buf_append_str(&tar, "junk");
+	expect_tree("junk behind the end", &tar,
+		(const char *const[]){"ok file data=x", "late absent", NULL}, &result);
+	expect_tree("nothing", &tar, (const char *const[]){NULL}, &result);
+	tar_end(&tar);
+	expect_tree("empty", &tar, (const char *const[]){NULL}, &result);
+}
+
+static void test_sparse(void **state)
+{
+	struct untar_result result;
+	struct buf tar = {0};
+	char map[512] = "2\n1048576\n3\n5000000\n2\n", gnu[512] = {0};
+
+	(void)state;
+	/* PAX 1.0 */
+	tar_member(&tar,
+		&(struct member){.name = "GNUSparseFile.0/x",
+			.data = "",
+			.pax = {"GNU.sparse.major", "1", "GNU.sparse.minor", "0", "GNU.sparse.name",
+				"hole", "GNU.sparse.realsize", "6000000", "size", "517"}});
+	buf_append(&tar, map, sizeof(map));
+	buf_append_str(&tar, "abcde");
+	tar_pad(&tar);
+	tar_member(&tar, &(struct member){.name = "after", .data = "x"});
+	tar_end(&tar);
+	expect_tree("sparse 1.0", &tar,
+		(const char *const[]){"hole file size=6000000 disk<100000", "after file", NULL},
+		&result);
+	/* PAX 0.1, and all hole */
+	tar_member(&tar,
+		&(struct member){.name = "y",
+			.data = "abcde",
+			.pax = {"GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.size",
+				"3000000000", "GNU.sparse.numblocks", "2", "GNU.sparse.map",
+				"0,3,2999999998,2", "GNU.sparse.name", "hole2"}});
+	tar_member(&tar, &(struct member){.name = "z",
+				 .data = "",
+				 .pax = {"GNU.sparse.size", "100000", "GNU.sparse.numblocks", "1",
+					 "GNU.sparse.map", "100000,0"}});
+	tar_end(&tar);
+	expect_tree("sparse 0.1", &tar,
+		(const char *const[]){"hole2 file size=3000000000 disk<100000",
+			"z file size=100000 disk<8192", NULL},
+		&result);
+	/* Old GNU */
+	memcpy(gnu + 386, "00000040000\00000000000003\0", 24);
+	memcpy(gnu + 410, "00000100000\00000000000002\0", 24);
+	memcpy(gnu + 483, "00000200000\0", 12);
+	tar_block(&tar,
+		&(struct member){.name = "old", .type = 'S', .header_size = 5, .magic = "ustar  "},
+		386, gnu + 386, 109);
+	buf_append_str(&tar, "abcde");
+	tar_pad(&tar);
+	tar_end(&tar);
+	expect_tree("old sparse", &tar,
+		(const char *const[]){"old file size=65536 disk<20000", NULL}, &result);
+	assert_int_equal(result.size, 65536);
+}
+
+static void test_sparse_damaged(void **state)
+{
+	static const struct {
+		const char *map, *blocks, *size, *error;
+	} bad[] = {
+		{"0,3,1,2", "2", "100", "archive/tar: invalid tar header"},  /* overlap */
+		{"0,3,99,2", "2", "100", "archive/tar: invalid tar header"}, /* beyond the size */
+		{"0,5,9223372036854775807,1", "2", "100", "archive/tar: invalid tar header"},
+		{"0,-5", "1", "100", "archive/tar: invalid tar header"},
+		{"0,5", "2", "100", "archive/tar: invalid tar header"},
+		{"0,5,", "1", "100", "archive/tar: invalid tar header"},
+		{"0,5", "-1", "100", "archive/tar: invalid tar header"},
+		{"0,5", "1", "-1", "archive/tar: invalid tar header"},
+		{"0,5", "99999999999", "100", "archive/tar: invalid tar header"},
+		{"0,9", "1", "100", "archive/tar: sparse file references non-existent data"},
+		{"0,2", "1", "100", "archive/tar: sparse file contains unreferenced data"},
+		{"0,5", "1", "9000000000000000", "truncate /y: file too large"},
+	};
+	static const char *const maps[] = {"x\n", "1\n0\n", "-1\n", "1\n0\nx\n",
+		"99999999999999999999\n", "1\n000000000000000000000000000000000000000000\n1\n"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct buf tar = {0};
+
+		tar_member(&tar,
+			&(struct member){.name = "y",
+				.data = "abcde",
+				.pax = {"GNU.sparse.major", "0", "GNU.sparse.minor", "1",
+					"GNU.sparse.size", bad[i].size, "GNU.sparse.numblocks",
+					bad[i].blocks, "GNU.sparse.map", bad[i].map}});
+		tar_end(&tar);
+		expect_error(bad[i].map, &tar, bad[i].error);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		struct buf tar = {0};
+		char block[512] = {0};
+
+		memcpy(block, maps[i], strlen(maps[i]));
+		tar_member(&tar, &(struct member){.name = "y",
+					 .data = block,
+					 .size = 512,
+					 .pax = {"GNU.sparse.major", "1", "GNU.sparse.minor", "0",
+						 "GNU.sparse.realsize", "100"}});
+		tar_end(&tar);
+		expect_error(maps[i], &tar, "archive/tar: invalid tar header");
+	}
+}
+
+static void test_numbers(void **state)
+{
+	static const struct {
+		size_t at;
+		const char *raw;
+		size_t size;
+		const char *error;
+	} cases[] = {
+		{124, "\377\377\377\377\377\377\377\377\377\377\377\373", 12,
+			"archive/tar: invalid tar header"}, /* -5 */
+		{124, "\200\0\0\1\0\0\0\0\0\0\0\0", 12, "archive/tar: invalid tar header"},
+		{124, "00000000009\0", 12, "archive/tar: invalid tar header"},
+		{124, "           \0", 12, NULL},
+		{124, "\0\0\0 0000 \0\0\0", 12, NULL},
+		{108, "-000001\0", 8, "archive/tar: invalid tar header"},
+		{148, "0000\0\0\0\0", 8, NULL}, /* overwritten by the right one */
+		{329, "zzzzzzz\0", 8, "archive/tar: invalid tar header"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cleanup_free char *name = str_printf("number %zu", i);
+		struct buf tar = {0};
+		struct untar_result result;
+
+		tar_block(&tar, &(struct member){.name = "n"}, cases[i].at, cases[i].raw,
+			cases[i].size);
+		tar_end(&tar);
+		if (cases[i].error)
+			expect_error(name, &tar, cases[i].error);
+		else
+			expect_tree(
+				name, &tar, (const char *const[]){"n file size=0", NULL}, &result);
+	}
+}
+
+/* A failing source is told apart from what is in it. */
+static void test_source_fails(void **state)
+{
+	struct memory_reader source;
+	struct untar_result result;
+	struct error *err = NULL;
+	bool source_failed = false;
+	cleanup_buf struct buf tar = {0};
+	struct world w;
+
+	(void)state;
+	world_make(&w);
+	for (int i = 0; i < 20; i++)
+		tar_member(&tar, &(struct member){.name = "x", .data = "data"});
+
+	cleanup_free char *layer = str_printf("%s/layer", w.dir);
+	cleanup_close int fd = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	memory_reader_init(&source, tar.data, tar.size);
+	source.portion = 700;
+	source.fail_at = 5000;
+
+	struct untar_options options = {
+		.source = &source.reader, .layer = fd, .trusted = is_root()};
+
+	assert_int_equal(untar(&options, &result, &source_failed, &err), -1);
+	assert_true(source_failed);
+	error_unref(err);
+	memory_reader_done(&source);
+	world_remove(&w);
+}
+
+static void test_path_clean(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+		{"", ""},
+		{"/", ""},
+		{".", ""},
+		{"..", ""},
+		{"a", "a"},
+		{"/a/", "a"},
+		{"a//b", "a/b"},
+		{"./a/./b/.", "a/b"},
+		{"a/../b", "b"},
+		{"../../a", "a"},
+		{"a/b/../../..", ""},
+		{"a/b/../../../c", "c"},
+		{"...", "..."},
+		{"a/..b/.c", "a/..b/.c"},
+	};
+	char out[PATH_MAX];
+	size_t size;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(path_clean(cases[i].in, out, &size), 0);
+		if (strcmp(out, cases[i].out) || size != strlen(out))
+			fail_msg("path_clean(%s) is %s (%zu), not %s", cases[i].in, out, size,
+				cases[i].out);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest all[] = {
+		cmocka_unit_test(test_path_clean),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_table_root),
+		cmocka_unit_test(test_opaque),
+		cmocka_unit_test(test_capability),
+		cmocka_unit_test(test_pax_damaged),
+		cmocka_unit_test(test_pax_size),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_sparse),
+		cmocka_unit_test(test_sparse_damaged),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_source_fails),
+	};
+
+	umask(077);
+	return cmocka_run_group_tests_name("untar", all, NULL, NULL);
+}
