@@ -4,6 +4,7 @@ compat_libcompat_la_SOURCES = \
 	compat/base64.c \
 	compat/base64.h \
 	compat/bundle_list.c \
+	compat/care.c \
 	compat/config.c \
 	compat/credential_helper.c \
 	compat/credential_helper.h \
@@ -15,9 +16,11 @@ compat_libcompat_la_SOURCES = \
 	compat/dirs.h \
 	compat/file.c \
 	compat/file.h \
+	compat/image_remove.c \
 	compat/image_remove.h \
 	compat/image_store.c \
 	compat/image_store.h \
+	compat/images.c \
 	compat/images.h \
 	compat/ip.c \
 	compat/ip.h \
@@ -47,7 +50,9 @@ compat_libcompat_la_SOURCES = \
 	compat/registry_tls.h \
 	compat/sink.c \
 	compat/sink.h \
+	compat/store.c \
 	compat/store.h \
+	compat/stored_image.c \
 	compat/streamformat.c \
 	compat/streamformat.h \
 	compat/tar_format.c \

@@ -109,6 +109,42 @@ tests_test_untar_CFLAGS = $(TEST_CFLAGS)
 tests_test_untar_LDADD = compat/libcompat.la $(CMOCKA_LIBS)
 endif
 
+# compat's rooms.
+if HAVE_CMOCKA
+COMPAT_TESTS = tests/test_config tests/test_credentials tests/test_image_store tests/test_plugin_load tests/test_reference_store tests/test_registry_service tests/test_streamformat
+TESTS += $(COMPAT_TESTS)
+check_PROGRAMS += $(COMPAT_TESTS)
+COMPAT_TEST_LDADD = compat/libcompat.la $(CMOCKA_LIBS)
+tests_test_config_SOURCES = tests/folder.c tests/folder.h tests/test_config.c
+tests_test_config_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_config_CFLAGS = $(TEST_CFLAGS)
+tests_test_config_LDADD = $(COMPAT_TEST_LDADD)
+tests_test_credentials_SOURCES = tests/folder.c tests/folder.h tests/test_credentials.c
+tests_test_credentials_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_credentials_CFLAGS = $(TEST_CFLAGS)
+tests_test_credentials_LDADD = $(COMPAT_TEST_LDADD)
+tests_test_image_store_SOURCES = tests/folder.c tests/folder.h tests/test_image_store.c
+tests_test_image_store_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_image_store_CFLAGS = $(TEST_CFLAGS)
+tests_test_image_store_LDADD = $(COMPAT_TEST_LDADD)
+tests_test_plugin_load_SOURCES = tests/folder.c tests/folder.h tests/test_plugin_load.c
+tests_test_plugin_load_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_plugin_load_CFLAGS = $(TEST_CFLAGS)
+tests_test_plugin_load_LDADD = $(COMPAT_TEST_LDADD)
+tests_test_reference_store_SOURCES = tests/folder.c tests/folder.h tests/test_reference_store.c
+tests_test_reference_store_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_reference_store_CFLAGS = $(TEST_CFLAGS)
+tests_test_reference_store_LDADD = $(COMPAT_TEST_LDADD)
+tests_test_registry_service_SOURCES = tests/folder.c tests/folder.h tests/test_registry_service.c
+tests_test_registry_service_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_registry_service_CFLAGS = $(TEST_CFLAGS)
+tests_test_registry_service_LDADD = $(COMPAT_TEST_LDADD)
+tests_test_streamformat_SOURCES = tests/folder.c tests/folder.h tests/test_streamformat.c
+tests_test_streamformat_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_streamformat_CFLAGS = $(TEST_CFLAGS)
+tests_test_streamformat_LDADD = $(COMPAT_TEST_LDADD)
+endif
+
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py
 EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/integration tests/vectors
