@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -355,8 +354,9 @@ static int find_bundle(void *arg, const struct layer_bundle *bundle)
 	return 1;
 }
 
-static int remove_locked(struct removal *r, struct error **reterr)
+static int remove_locked(void *arg, struct error **reterr)
 {
+	struct removal *r = arg;
 	struct error *err = NULL;
 
 	if (images_resolve(r->store, r->name, r->id, &err) < 0)
@@ -374,20 +374,10 @@ int towline_remove(struct towline_store *store, const char *name, int force,
 {
 	struct removal r = {
 		.store = store, .sink = sink, .name = name, .force = force, .code = IMAGE_PULL_OK};
-	struct error *err = NULL;
-	int lock = store->read_only ? -1 : store_lock(store, true, &err);
-	int result = -1;
+	int code = store_run_locked(store, remove_locked, &r, sink);
 
-	if (store->read_only)
-		err = error_classf(CLASS_FORBIDDEN, "the store was opened for reading only");
-	if (lock >= 0 && !reference_store_lock(store->references, &err)) {
-		result = remove_locked(&r, &err);
-		reference_store_unlock(store->references);
-	}
-	if (lock >= 0)
-		close(lock);
 	stored_image_free(r.image);
 	reference_list_free(&r.refs);
 	free(r.bundle);
-	return result < 0 ? sink_error(sink, err) : r.code;
+	return code == IMAGE_PULL_OK ? r.code : code;
 }

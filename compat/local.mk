@@ -4,7 +4,6 @@ compat_libcompat_la_SOURCES = \
 	compat/base64.c \
 	compat/base64.h \
 	compat/bundle_list.c \
-	compat/care.c \
 	compat/config.c \
 	compat/credential_helper.c \
 	compat/credential_helper.h \
@@ -38,6 +37,7 @@ compat_libcompat_la_SOURCES = \
 	compat/pem.c \
 	compat/pem.h \
 	compat/plugin_load.c \
+	compat/prune.c \
 	compat/reference_file.c \
 	compat/reference_file.h \
 	compat/reference_store.c \

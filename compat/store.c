@@ -105,6 +105,25 @@ int store_lock(struct towline_store *store, bool exclusive, struct error **reter
 	return file_lock(path, exclusive ? LOCK_EX : LOCK_SH, reterr);
 }
 
+int store_run_locked(struct towline_store *store, int (*fn)(void *arg, struct error **reterr),
+	void *arg, const struct image_pull_sink *sink)
+{
+	struct error *err = NULL;
+	int lock, r = -1;
+
+	if (store->read_only)
+		return sink_fail(
+			sink, IMAGE_PULL_FORBIDDEN, "the store was opened for reading only");
+	lock = store_lock(store, true, &err);
+	if (lock >= 0 && !reference_store_lock(store->references, &err)) {
+		r = fn(arg, &err);
+		reference_store_unlock(store->references);
+	}
+	if (lock >= 0)
+		close(lock);
+	return r < 0 ? sink_error(sink, err) : IMAGE_PULL_OK;
+}
+
 /* ---- references
  * ---------------------------------------------------------------------------------------- */
 

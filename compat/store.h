@@ -41,6 +41,10 @@ struct towline_store {
 
 /* root/lock; the descriptor holds it until it is closed. -1 with *reterr. */
 int store_lock(struct towline_store *store, bool exclusive, struct error **reterr);
+/* fn under all the locks that whoever removes something needs: the store's exclusive one, and
+ * reference_store_lock. The answer for the caller's caller. */
+int store_run_locked(struct towline_store *store, int (*fn)(void *arg, struct error **reterr),
+	void *arg, const struct image_pull_sink *sink);
 /* What the image store's put does for the plugin: the configuration is parsed, its layers must be
  * there, they are made durable first. The image counts as in use until a reference is added
  * (towline_store_references) or image_store_release. */
