@@ -51,6 +51,33 @@ tests_test_reference_CFLAGS = $(TEST_CFLAGS)
 tests_test_reference_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
 endif
 
+if HAVE_CMOCKA
+FAIL_ALLOC_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
+BASE_TESTS = tests/test_base tests/test_json tests/test_manifest tests/test_url
+TESTS += $(BASE_TESTS)
+check_PROGRAMS += $(BASE_TESTS)
+tests_test_base_SOURCES = tests/fail_alloc.h tests/random.h tests/test_base.c
+tests_test_base_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_base_CFLAGS = $(TEST_CFLAGS)
+tests_test_base_LDFLAGS = $(FAIL_ALLOC_LDFLAGS)
+tests_test_base_LDADD = plugin/libvalues.la $(CMOCKA_LIBS)
+tests_test_json_SOURCES = tests/fail_alloc.h tests/random.h tests/test_json.c
+tests_test_json_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_json_CFLAGS = $(TEST_CFLAGS)
+tests_test_json_LDFLAGS = $(FAIL_ALLOC_LDFLAGS)
+tests_test_json_LDADD = plugin/libvalues.la $(CMOCKA_LIBS)
+tests_test_manifest_SOURCES = tests/fail_alloc.h tests/random.h tests/test_manifest.c
+tests_test_manifest_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_manifest_CFLAGS = $(TEST_CFLAGS)
+tests_test_manifest_LDFLAGS = $(FAIL_ALLOC_LDFLAGS)
+tests_test_manifest_LDADD = plugin/libvalues.la $(CMOCKA_LIBS)
+tests_test_url_SOURCES = tests/fail_alloc.h tests/random.h tests/test_url.c
+tests_test_url_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_url_CFLAGS = $(TEST_CFLAGS)
+tests_test_url_LDFLAGS = $(FAIL_ALLOC_LDFLAGS)
+tests_test_url_LDADD = plugin/libvalues.la $(CMOCKA_LIBS)
+endif
+
 # What the original answered, case by case: tests/conformance/run drives these.
 check_PROGRAMS += tests/conformance/unit_driver
 tests_conformance_unit_driver_SOURCES = \

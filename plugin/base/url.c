@@ -210,6 +210,18 @@ static int set_string(char **field, struct span t, struct error **reterr)
 	return 0;
 }
 
+static bool valid_encoded(struct span t, enum encoding mode)
+{
+	size_t i;
+
+	for (i = 0; i < t.n; i++) {
+		if (!in("!$&'()*+,;=:@[]%", (unsigned char)t.s[i]) &&
+			should_escape((unsigned char)t.s[i], mode))
+			return false;
+	}
+	return true;
+}
+
 /* setPath and setFragment: the decoded text, and the text as written where encoding the former
  * would not give it back. A decoded NUL cannot be kept in a C string: there the latter is kept too.
  */
@@ -226,28 +238,19 @@ static int set_escaped(
 	escape(&encoded, plain, mode);
 	if (encoded.oom)
 		return error_set(reterr, &error_no_memory);
-	if (encoded.size != t.n || (t.n && memcmp(encoded.data, t.s, t.n) != 0) ||
-		(plain.n && memchr(plain.s, 0, plain.n)))
+	if (encoded.size != t.n || (t.n && memcmp(encoded.data, t.s, t.n) != 0))
 		raw = t;
+	if (plain.n && memchr(plain.s, 0, plain.n))
+		raw = valid_encoded(t, mode) ? t : (struct span){encoded.data, encoded.size};
 	if (set_string(field, plain, reterr) < 0)
 		return -1;
 	return set_string(raw_field, raw, reterr);
 }
 
-static bool valid_encoded(const char *s, enum encoding mode)
-{
-	for (; *s; s++) {
-		if (!in("!$&'()*+,;=:@[]%", (unsigned char)*s) &&
-			should_escape((unsigned char)*s, mode))
-			return false;
-	}
-	return true;
-}
-
 /* EscapedPath and EscapedFragment: the text as written if it is that of the decoded one. */
 static void append_escaped(struct buf *b, const char *plain, const char *raw, enum encoding mode)
 {
-	if (raw && *raw && valid_encoded(raw, mode)) {
+	if (raw && *raw && valid_encoded(span_of(raw), mode)) {
 		cleanup_buf struct buf decoded = {0};
 		cleanup_error struct error *err = NULL;
 
