@@ -291,6 +291,19 @@ void server_stop(struct server *s)
 	free(s);
 }
 
+void server_refuse(struct server *s)
+{
+	int i;
+
+	shutdown(s->fd, SHUT_RDWR);
+	for (i = 0; i < atomic_load(&s->connections); i++) {
+		int fd = atomic_load(&s->fds[i]);
+
+		if (fd >= 0)
+			shutdown(fd, SHUT_RDWR);
+	}
+}
+
 int server_port(const struct server *s)
 {
 	return s->port;

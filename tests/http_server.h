@@ -36,6 +36,8 @@ struct server_options {
 struct server *server_start(const struct server_options *options);
 /* Ends all connections, joins all threads. */
 void server_stop(struct server *server);
+/* From now on connections are refused, and those that are open end. */
+void server_refuse(struct server *server);
 int server_port(const struct server *server);
 int server_connections(struct server *server); /* so far */
 int server_requests(struct server *server);

@@ -98,11 +98,15 @@ tests_conformance_unit_driver_LDADD = plugin/libpull.la compat/libcompat.la
 
 # The registry client, against a server of the tests' own.
 if HAVE_CMOCKA
-HTTP_TESTS = tests/test_http tests/test_tls
+HTTP_TESTS = tests/test_auth tests/test_http tests/test_tls tests/test_transport
 TESTS += $(HTTP_TESTS)
 check_PROGRAMS += $(HTTP_TESTS)
 HTTP_TEST_CFLAGS = $(TEST_CFLAGS) $(CURL_CFLAGS) $(GNUTLS_CFLAGS)
 HTTP_TEST_LDADD = plugin/libpull.la $(CMOCKA_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS)
+tests_test_auth_SOURCES = tests/http_server.c tests/http_server.h tests/test_auth.c
+tests_test_auth_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_auth_CFLAGS = $(HTTP_TEST_CFLAGS)
+tests_test_auth_LDADD = $(HTTP_TEST_LDADD)
 tests_test_http_SOURCES = tests/http_server.c tests/http_server.h tests/test_http.c
 tests_test_http_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_test_http_CFLAGS = $(HTTP_TEST_CFLAGS)
@@ -111,6 +115,10 @@ tests_test_tls_SOURCES = tests/certs.c tests/certs.h tests/http_server.c tests/h
 tests_test_tls_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_test_tls_CFLAGS = $(HTTP_TEST_CFLAGS)
 tests_test_tls_LDADD = $(HTTP_TEST_LDADD)
+tests_test_transport_SOURCES = tests/certs.c tests/certs.h tests/http_server.c tests/http_server.h tests/test_transport.c
+tests_test_transport_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_transport_CFLAGS = $(HTTP_TEST_CFLAGS)
+tests_test_transport_LDADD = $(HTTP_TEST_LDADD)
 endif
 include $(top_srcdir)/tests/hosts/local.mk
 

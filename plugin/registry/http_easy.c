@@ -316,9 +316,14 @@ static int add_line(struct curl_slist **list, const char *name, const char *valu
 {
 	cleanup_free char *line = NULL;
 	struct curl_slist *longer;
+	size_t n;
 
+	/* as Go's Header.Write */
+	value += strspn(value, " \t");
+	for (n = strlen(value); n && (value[n - 1] == ' ' || value[n - 1] == '\t'); n--)
+		;
 	/* "Name;" is curl's way to send an empty value, "Name:" would remove it */
-	line = *value ? str_printf("%s: %s", name, value) : str_printf("%s;", name);
+	line = n ? str_printf("%s: %.*s", name, (int)n, value) : str_printf("%s;", name);
 	longer = line ? curl_slist_append(*list, line) : NULL;
 	if (!longer)
 		return -1;
