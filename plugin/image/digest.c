@@ -36,6 +36,11 @@ static void gcrypt_init(void)
 			NULL); /* only answers NULL for a version that is asked for */
 }
 
+void gcrypt_ready(void)
+{
+	pthread_once(&gcrypt_once, gcrypt_init);
+}
+
 static const struct algorithm *algorithm_find(const char *name, size_t size)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(algorithms); i++)
@@ -120,7 +125,7 @@ struct hasher *hasher_new(const char *algorithm)
 
 	if (!a)
 		return NULL;
-	pthread_once(&gcrypt_once, gcrypt_init);
+	gcrypt_ready();
 	h = calloc(1, sizeof(*h));
 	if (!h)
 		return NULL;

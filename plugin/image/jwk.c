@@ -181,6 +181,7 @@ static bool on_curve(const struct curve *curve, const struct buf *x, const struc
 	gcry_mpi_point_t point = NULL;
 	bool ok = false;
 
+	gcrypt_ready();
 	if (gcry_mpi_ec_new(&ctx, NULL, curve->gcrypt_name) == 0 &&
 		gcry_mpi_scan(&mx, GCRYMPI_FMT_USG, x->data, x->size, NULL) == 0 &&
 		gcry_mpi_scan(&my, GCRYMPI_FMT_USG, y->data, y->size, NULL) == 0) {

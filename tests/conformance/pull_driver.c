@@ -111,7 +111,7 @@ static int on_cancelled(void *context, void *pull)
 	struct driver *d = context;
 
 	check_pull(d, pull, "events.cancelled");
-	return !d->cancel_by_call && atomic_load(&d->cancelled);
+	return atomic_load(&d->cancelled);
 }
 
 /* ---- the reference store: the original's, through libtowline, with a record of the calls */
@@ -337,9 +337,12 @@ static void *read_commands(void *arg)
 	while (fgets(line, sizeof(line), stdin)) {
 		if (strcmp(line, "cancel\n"))
 			continue;
-		atomic_store(&d->cancelled, 1);
+		if (!d->cancel_by_call) {
+			atomic_store(&d->cancelled, 1);
+			continue;
+		}
 		pthread_mutex_lock(&d->instance_mutex);
-		if (d->instance && d->cancel_by_call)
+		if (d->instance)
 			d->plugin->cancel(d->instance, &d->cookie);
 		pthread_mutex_unlock(&d->instance_mutex);
 	}
