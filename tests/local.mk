@@ -146,7 +146,7 @@ endif
 
 # compat's rooms.
 if HAVE_CMOCKA
-COMPAT_TESTS = tests/test_config tests/test_credentials tests/test_image_store tests/test_plugin_load tests/test_reference_store tests/test_registry_service tests/test_streamformat
+COMPAT_TESTS = tests/test_config tests/test_credentials tests/test_image_store tests/test_plugin_load tests/test_reference_store tests/test_registry_service tests/test_store tests/test_streamformat
 TESTS += $(COMPAT_TESTS)
 check_PROGRAMS += $(COMPAT_TESTS)
 COMPAT_TEST_LDADD = compat/libcompat.la $(CMOCKA_LIBS)
@@ -174,6 +174,10 @@ tests_test_registry_service_SOURCES = tests/folder.c tests/folder.h tests/test_r
 tests_test_registry_service_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_test_registry_service_CFLAGS = $(TEST_CFLAGS)
 tests_test_registry_service_LDADD = $(COMPAT_TEST_LDADD)
+tests_test_store_SOURCES = tests/folder.c tests/folder.h tests/test_store.c
+tests_test_store_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_store_CFLAGS = $(TEST_CFLAGS)
+tests_test_store_LDADD = $(COMPAT_TEST_LDADD)
 tests_test_streamformat_SOURCES = tests/folder.c tests/folder.h tests/test_streamformat.c
 tests_test_streamformat_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_test_streamformat_CFLAGS = $(TEST_CFLAGS)
