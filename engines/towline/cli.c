@@ -183,7 +183,7 @@ static void enter_userns(const struct cli *cli)
 
 int cli_load_config(struct cli *cli)
 {
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 	int code;
 
 	if (cli->config)
@@ -205,7 +205,7 @@ static void store_log(void *context, int level, const char *message)
 
 int cli_open_store(struct cli *cli, bool read_only)
 {
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 	struct towline_store_options options = {
 		.struct_size = sizeof(options),
 		.read_only = read_only,

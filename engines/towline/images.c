@@ -186,7 +186,7 @@ int command_images(struct cli *cli, int argc, char **argv)
 	const struct cli_option options[] = {{.name = "json", .flag = &json}};
 	static const char *const head[COLUMNS] = {
 		"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"};
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 	struct table table cleanup(free_table) = {0};
 	struct json_list list = {0};
 	int nargs, code = IMAGE_PULL_OK;
@@ -275,7 +275,7 @@ int command_inspect(struct cli *cli, int argc, char **argv)
 		return status;
 	printf("[");
 	for (int i = 1; i <= nargs; i++) {
-		struct answer answer cleanup(answer_free);
+		struct answer answer cleanup(answer_free) = {0};
 		int code = IMAGE_PULL_NOT_FOUND;
 
 		answer_init(&answer, inspect_image, &list);
@@ -297,7 +297,7 @@ int command_inspect(struct cli *cli, int argc, char **argv)
 
 int command_tag(struct cli *cli, int argc, char **argv)
 {
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 	int nargs, code;
 	int status = cli_parse_command(NULL, 0, 2, 2, argc, argv, &nargs);
 
@@ -322,7 +322,7 @@ int command_rm(struct cli *cli, int argc, char **argv)
 	if (status != CLI_OK)
 		return status;
 	for (int i = 1; i <= nargs; i++) {
-		struct answer answer cleanup(answer_free);
+		struct answer answer cleanup(answer_free) = {0};
 		int code;
 
 		answer_init(&answer, answer_print, stdout);

@@ -83,7 +83,7 @@ static int print_bytes(void *context, const void *data, size_t size)
 static void report(void *context, const char *message)
 {
 	struct pull_command *c = context;
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 
 	answer_init(&answer, print_bytes, c);
 	if (c->show != SHOW_JSON || towline_error_json(message, 0, &answer.sink) != IMAGE_PULL_OK)
@@ -113,7 +113,7 @@ static void show_plain(struct pull_command *c, const struct image_pull_progress 
 static void on_progress(void *context, void *pull, const struct image_pull_progress *progress)
 {
 	struct pull_command *c = context;
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 
 	(void)pull; /* there is one pull */
 	answer_init(&answer, print_bytes, c);
@@ -265,7 +265,7 @@ static int keep_credentials(void *context, const void *data, size_t size)
 /* As docker does: what is wrong with a credentials file is said, and the pull goes on without. */
 static void find_credentials(struct pull_command *c)
 {
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 	int code;
 
 	answer_init(&answer, keep_credentials, &c->credentials);
@@ -278,7 +278,7 @@ static void find_credentials(struct pull_command *c)
 
 static int load_plugin(struct pull_command *c)
 {
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 	const char *path = c->cli->plugin_path ? c->cli->plugin_path : c->cli->config->plugin_path;
 	int code;
 
@@ -289,7 +289,7 @@ static int load_plugin(struct pull_command *c)
 
 static int make_registry_service(struct pull_command *c)
 {
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 	const struct towline_config *config = c->cli->config;
 	const struct towline_registry_options options = {
 		.struct_size = sizeof(options),

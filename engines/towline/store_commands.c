@@ -24,7 +24,7 @@ int command_prune(struct cli *cli, int argc, char **argv)
 		{.name = "all", .letter = 'a', .flag = &all},
 	};
 	struct towline_prune_options prune = {.struct_size = sizeof(prune)};
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 	char bytes[TEXT_SIZE_MAX];
 	uint64_t reclaimed = 0;
 	int nargs, code;
@@ -53,7 +53,7 @@ int command_fsck(struct cli *cli, int argc, char **argv)
 		{.name = "deep", .flag = &deep},
 		{.name = "repair", .flag = &repair},
 	};
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 	unsigned damaged = 0;
 	int nargs, code = IMAGE_PULL_OK;
 	int status = cli_parse_command(options, 2, 0, 0, argc, argv, &nargs);
@@ -77,7 +77,7 @@ int command_fsck(struct cli *cli, int argc, char **argv)
 
 int command_rootfs(struct cli *cli, int argc, char **argv)
 {
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 	int nargs, code;
 	int status = cli_parse_command(NULL, 0, 2, 2, argc, argv, &nargs);
 
@@ -122,7 +122,7 @@ int command_bundle(struct cli *cli, int argc, char **argv)
 
 int command_load(struct cli *cli, int argc, char **argv)
 {
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 	int nargs, code;
 	int status = cli_parse_command(NULL, 0, 1, 1, argc, argv, &nargs);
 
@@ -137,7 +137,7 @@ int command_load(struct cli *cli, int argc, char **argv)
 
 int command_save(struct cli *cli, int argc, char **argv)
 {
-	struct answer answer cleanup(answer_free);
+	struct answer answer cleanup(answer_free) = {0};
 	int nargs, code;
 	int status = cli_parse_command(NULL, 0, 2, 2, argc, argv, &nargs);
 
