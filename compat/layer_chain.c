@@ -45,18 +45,21 @@ int layer_chain_read(
 	snprintf(path, sizeof(path), CHAINS_DIR "/%s", name);
 	if (record_read(ls, -1, path, "chain", &record, reterr) < 0)
 		return -1;
-	*ret = (struct layer_info){0};
-	snprintf(ret->chain_id, sizeof(ret->chain_id), "%s", chain_id);
-	record_get(record, "parent", ret->parent, sizeof(ret->parent));
-	if (!record_get_digest(record, "diff", ret->diff_id) ||
-		(ret->parent[0] && !record_get_digest(record, "parent", ret->parent)) ||
-		chain_id_append(ret->parent, ret->diff_id, computed) < 0 ||
+
+	struct layer_info info = {0}; /* chain_id may be a part of *ret */
+
+	snprintf(info.chain_id, sizeof(info.chain_id), "%s", chain_id);
+	record_get(record, "parent", info.parent, sizeof(info.parent));
+	if (!record_get_digest(record, "diff", info.diff_id) ||
+		(info.parent[0] && !record_get_digest(record, "parent", info.parent)) ||
+		chain_id_append(info.parent, info.diff_id, computed) < 0 ||
 		strcmp(computed, chain_id))
 		return error_set(reterr,
 			error_classf(CLASS_NOT_FOUND, "chain entry %s is damaged", chain_id));
-	ret->size = record_get_number(record, "size");
+	info.size = record_get_number(record, "size");
 	if (!fstatat(ls->dir, path, &st, AT_SYMLINK_NOFOLLOW))
-		ret->created = st.st_mtime;
+		info.created = st.st_mtime;
+	*ret = info;
 	return 0;
 }
 

@@ -230,6 +230,8 @@ static int table_stage(void *context, const struct image_pull_reader *reader,
 		n = stage_new(ls, reader, descriptor, &h, &source_failed, &err);
 		layer_blob_unlock(ls, descriptor->digest, lock);
 	}
+	if (n < 0 && err == &err_context_canceled)
+		return sink_fail(sink, IMAGE_PULL_CANCELLED, "%s", err->message);
 	if (n < 0)
 		return sink_error(sink, err);
 	if (there && sink_text(sink, h->diff_id) != IMAGE_PULL_OK) {

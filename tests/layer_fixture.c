@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the tests of the layer store share. */
+#include "config.h"
+
 #include "layer_fixture.h"
 
 #include <dirent.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unpacking hostile and ordinary tars: below the root only, as Docker would. A folder outside, the
  * canary, must be the same after each. */
+#include "config.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -665,8 +667,7 @@ static void test_pax_size(void **state)
 	tar_member(&tar, &(struct member){.name = "real", .data = "r"});
 	tar_end(&tar);
 	expect_tree("pax global", &tar,
-		(const char *const[]){"renamed absent", "real file size=1 data=r", NULL},
-		&result);
+		(const char *const[]){"renamed absent", "real file size=1 data=r", NULL}, &result);
 	buf_free(&inner);
 	buf_free(&records);
 }
