@@ -19,4 +19,8 @@ engines_libhost_la_SOURCES = \
 	engines/towline/userns.h
 engines_libhost_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat
 
-EXTRA_DIST += engines/towline/main.c
+bin_PROGRAMS += towline
+towline_SOURCES = engines/towline/main.c
+# -DTOWLINE_ALL_COMMANDS here and above, once libtowline has fsck, rootfs, bundle, load and save.
+towline_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat
+towline_LDADD = engines/libhost.la libtowline.la

@@ -192,6 +192,18 @@ tests_test_streamformat_CFLAGS = $(TEST_CFLAGS)
 tests_test_streamformat_LDADD = $(COMPAT_TEST_LDADD)
 endif
 
+if HAVE_CMOCKA
+TESTS += tests/test_host
+check_PROGRAMS += tests/test_host
+tests_test_host_SOURCES = tests/test_host.c
+tests_test_host_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/engines
+tests_test_host_CFLAGS = $(TEST_CFLAGS)
+tests_test_host_LDADD = engines/libhost.la libtowline.la -lutil $(CMOCKA_LIBS)
+endif
+
+# The command line, against real registries on the loopback.
+TESTS += tests/integration/cli.py
+
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py
 EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/integration tests/vectors

@@ -54,11 +54,13 @@ static int run_command(struct cli *cli, int argc, char **argv)
 		{"tag", command_tag},
 		{"rm", command_rm},
 		{"prune", command_prune},
+#ifdef TOWLINE_ALL_COMMANDS
 		{"fsck", command_fsck},
 		{"rootfs", command_rootfs},
 		{"bundle", command_bundle},
 		{"load", command_load},
 		{"save", command_save},
+#endif
 	};
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

@@ -46,6 +46,7 @@ int command_prune(struct cli *cli, int argc, char **argv)
 	return ended(cli, &answer, code);
 }
 
+#ifdef TOWLINE_ALL_COMMANDS
 int command_fsck(struct cli *cli, int argc, char **argv)
 {
 	bool deep = false, repair = false;
@@ -153,3 +154,4 @@ int command_save(struct cli *cli, int argc, char **argv)
 	code = towline_save(cli->store, argv[1], argv[2], &answer.sink);
 	return ended(cli, &answer, code);
 }
+#endif
