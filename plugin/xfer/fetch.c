@@ -252,6 +252,25 @@ static int verify(struct blob *b, const struct answer *a, struct error **reterr)
 	return 0;
 }
 
+/* The first request of a try. Without an offset the original seeks to the blob's end to learn its
+ * size, and a failure of that costs nothing: the first read asks once more, with the size unknown.
+ * So one connection that breaks is no failed try. */
+static int ask_blob(struct blob *b, int64_t offset, int64_t *ret_size, struct error **reterr)
+{
+	const struct blob_config *c = b->c;
+	struct error *err = NULL;
+
+	if (blob_reader_seek(b->reader, c->ctx, offset, ret_size, &err) == 0)
+		return 0;
+	if (offset > 0 || cancel_fired(c->ctx->cancel))
+		return error_set(reterr, err);
+	error_unref(err);
+	if (blob_reader_seek(b->reader, c->ctx, offset, ret_size, reterr) < 0)
+		return -1;
+	*ret_size = 0;
+	return 0;
+}
+
 /* Sends the request. */
 static int open_answer(struct blob *b, struct answer *a, struct error **reterr)
 {
@@ -265,7 +284,7 @@ static int open_answer(struct blob *b, struct answer *a, struct error **reterr)
 		log_debug(transfer_log(c->transfer),
 			"attempting to resume download of \"%s\" from %lld bytes", c->digest,
 			(long long)a->offset);
-	if (blob_reader_seek(b->reader, c->ctx, a->offset, &size, &err) < 0) {
+	if (ask_blob(b, a->offset, &size, &err) < 0) {
 		if (a->offset == 0)
 			return error_set(reterr, c->retry_on_error(err));
 		if (ask_from_start(b, reterr) < 0) {
