@@ -256,6 +256,11 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 
 /* ---- the connection */
 
+static bool needs_verification(const struct exchange *x)
+{
+	return x->https && !(x->tls && x->tls->insecure_skip_verify);
+}
+
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct exchange *x = arg;
@@ -268,6 +273,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
 	x->fd = fd;
+	x->hooked = !needs_verification(x);
 	x->peeked = false;
 	if (!*x->dialled && address->family == AF_INET) {
 		struct sockaddr_in a;
@@ -283,6 +289,20 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 			snprintf(x->dialled, sizeof(x->dialled), "[%s]:%u", ip, ntohs(a.sin6_port));
 	}
 	return fd;
+}
+
+/* curl has no callback for a new TLS session, but it says which protocols it is about to offer: the
+ * one moment before the greeting goes out. on_ready does not depend on it. */
+static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
+{
+	struct exchange *x = arg;
+
+	(void)easy; /* the exchange's */
+	(void)data; /* texts for people, and secrets */
+	(void)size;
+	if (type == CURLINFO_TEXT && !x->hooked && x->fd >= 0)
+		http_tls_hook(x);
+	return 0;
 }
 
 /* arg is the pool: a connection may outlive the exchange that it was made for. */
@@ -302,7 +322,7 @@ static int on_ready(void *arg, char *remote_ip, char *local_ip, int remote_port,
 	(void)local_ip;
 	(void)remote_port;
 	(void)local_port;
-	if (!x->https || (x->tls && x->tls->insecure_skip_verify))
+	if (!needs_verification(x))
 		return CURL_PREREQFUNC_OK;
 	if (http_tls_verify(x, &err) == 0)
 		return CURL_PREREQFUNC_OK;
@@ -404,6 +424,11 @@ static int set_callbacks(struct exchange *x)
 	SET(CURLOPT_OPENSOCKETDATA, x);
 	SET(CURLOPT_PREREQFUNCTION, on_ready);
 	SET(CURLOPT_PREREQDATA, x);
+	if (needs_verification(x)) {
+		SET(CURLOPT_VERBOSE, 1L);
+		SET(CURLOPT_DEBUGFUNCTION, on_debug);
+		SET(CURLOPT_DEBUGDATA, x);
+	}
 	return 0;
 }
 
@@ -417,7 +442,7 @@ static int set_policy(struct exchange *x)
 	/* the original's transport has dials of its own, and so no HTTP/2; for blobs see the
 	 * measurements in the documentation */
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	SET(CURLOPT_SSL_ENABLE_ALPN, 0L);
+	SET(CURLOPT_SSL_ENABLE_ALPN, needs_verification(x) ? 1L : 0L); /* see on_debug */
 	SET(CURLOPT_HTTP09_ALLOWED, 1L); /* to see what it was: on_junk refuses it */
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);

@@ -85,7 +85,7 @@ struct exchange {
 	bool peeked;
 	bool rest_is_http; /* what TLS left unread belongs to a status line */
 	int peek_errno;
-	bool aborted, got_status, in_body;
+	bool aborted, hooked, got_status, in_body;
 	unsigned informational;
 	size_t header_bytes;
 	struct buf junk; /* an answer that is no HTTP */
@@ -193,6 +193,9 @@ int http_tls_prepare_pool(struct pool *pool);
 void http_tls_release_pool(struct pool *pool);
 /* Verify the peer of the session that x's handle has (http_x509.c). Go: verifyServerCertificate. */
 int http_tls_verify(struct exchange *x, struct error **reterr);
+/* Have the handshake that x waits for verified before it is finished, once there is a session.
+ * http_tls_verify decides in any case. */
+void http_tls_hook(struct exchange *x);
 /* Does the certificate hold for this host? Go: Certificate.VerifyHostname. */
 struct gnutls_x509_crt_int;
 int http_verify_hostname(struct gnutls_x509_crt_int *crt, const char *host, struct error **reterr);

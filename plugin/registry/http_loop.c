@@ -186,12 +186,14 @@ static void end_exchange(struct exchange *x, struct error *err)
 	exchange_unref(x); /* the loop's */
 }
 
-/* The user waits for the header or for bytes: tell what happened in this turn. */
-static void wake_readers(struct pool *pool)
+/* What curl has no callback for: a TLS session came to be, a reader is to be told of bytes. */
+static void look_after(struct pool *pool)
 {
 	struct exchange *x;
 
 	for (x = pool->active; x; x = x->next) {
+		if (!x->hooked && x->fd >= 0)
+			http_tls_hook(x);
 		if (x->wake) {
 			x->wake = false;
 			exchange_wake(x);
@@ -204,7 +206,7 @@ static void collect_finished(struct pool *pool)
 	CURLMsg *msg;
 	int left;
 
-	wake_readers(pool);
+	look_after(pool);
 	while ((msg = curl_multi_info_read(pool->multi, &left))) {
 		struct exchange *x = NULL;
 		CURLcode code = msg->data.result;
@@ -261,7 +263,7 @@ static void unpause(struct exchange *x)
 	x->last_data = now;
 	/* a write callback that fails in here shows up as the transfer's end */
 	(void)curl_easy_pause(x->easy, CURLPAUSE_CONT);
-	wake_readers(pool);
+	look_after(pool);
 }
 
 static void do_asked(struct http_client *client)

@@ -607,20 +607,25 @@ static void remember(struct pool *pool, const unsigned char *digest, time_t unti
 	v->next = (v->next + 1) % VERIFIED_SLOTS;
 }
 
-int http_tls_verify(struct exchange *x, struct error **reterr)
+/* NULL: there is none yet. */
+static gnutls_session_t session_of(struct exchange *x)
 {
 	struct curl_tlssessioninfo *info = NULL;
+
+	if (curl_easy_getinfo(x->easy, CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK || !info ||
+		info->backend != CURLSSLBACKEND_GNUTLS)
+		return NULL;
+	return info->internals;
+}
+
+static int verify_session(struct exchange *x, gnutls_session_t session, struct error **reterr)
+{
 	unsigned char digest[DIGEST_SIZE];
 	const gnutls_datum_t *ders;
-	gnutls_session_t session;
 	unsigned n = 0;
 	time_t now = time(NULL), until;
 	bool has_digest;
 
-	if (curl_easy_getinfo(x->easy, CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK || !info ||
-		info->backend != CURLSSLBACKEND_GNUTLS || !info->internals)
-		return error_setf(reterr, "x509: this libcurl does not show the certificate");
-	session = info->internals;
 	if (gnutls_certificate_type_get2(session, GNUTLS_CTYPE_SERVER) != GNUTLS_CRT_X509)
 		return error_setf(reterr, "x509: the server's certificate is of another kind");
 	ders = gnutls_certificate_get_peers(session, &n);
@@ -634,4 +639,50 @@ int http_tls_verify(struct exchange *x, struct error **reterr)
 	if (has_digest)
 		remember(x->pool, digest, until);
 	return 0;
+}
+
+/* Within the handshake, as Go: what fails here has had neither our Finished nor a client
+ * certificate. */
+static int verify_in_handshake(gnutls_session_t session)
+{
+	struct exchange *x = gnutls_session_get_ptr(session);
+	struct error *err = NULL;
+
+	if (x && verify_session(x, session, &err) == 0)
+		return 0;
+	if (x && !x->fault)
+		x->fault = error_ref(err ? err : &error_no_memory);
+	error_unref(err);
+	/* a peer that does not hear it sees the connection end */
+	(void)gnutls_alert_send(session, GNUTLS_AL_FATAL, GNUTLS_A_BAD_CERTIFICATE);
+	return -1;
+}
+
+void http_tls_hook(struct exchange *x)
+{
+	gnutls_session_t session;
+
+	/* the session of a proxy that speaks TLS itself is curl's to verify */
+	if (x->route.proxy && str_has_prefix(x->route.proxy, "https:")) {
+		x->hooked = true;
+		return;
+	}
+	session = session_of(x);
+	if (!session)
+		return;
+	gnutls_session_set_ptr(session, x);
+	gnutls_session_set_verify_function(session, verify_in_handshake);
+	x->hooked = true;
+}
+
+int http_tls_verify(struct exchange *x, struct error **reterr)
+{
+	gnutls_session_t session = session_of(x);
+
+	if (!session)
+		return error_setf(reterr, "x509: this libcurl does not show the certificate");
+	/* the connection may outlive x; another handshake on it would be refused */
+	gnutls_session_set_ptr(session, NULL);
+	gnutls_session_set_verify_function(session, verify_in_handshake);
+	return verify_session(x, session, reterr);
 }
