@@ -27,7 +27,7 @@ static const char help[] =
 	"  --config FILE             engine.json; default: the user's, then /etc/towline's\n"
 	"  --root DIR                the store, in place of engine.json's data-root\n"
 	"  --plugin PATH             image_pull.so, in place of engine.json's\n"
-	"  --log-level LEVEL         error, warn, info, debug: log to stderr; default: none\n"
+	"  --log-level LEVEL         log to stderr: error, warn, info or debug\n"
 	"  --version, --help\n"
 	"exit status: 0 done (pulled or up to date), 1 an error, 2 wrong usage\n";
 

@@ -1,5 +1,6 @@
 """Cases that print TAP: tap.run(prefix, functions). A function passes by returning; it may raise Skip(why)."""
 import sys
+import time
 import traceback
 
 
@@ -13,6 +14,7 @@ def run(prefix, cases, *fixture):
     print("1..%d" % len(cases), flush=True)
     for n, case in enumerate(cases, 1):
         name = "%s: %s" % (prefix, (case.__doc__ or case.__name__).split("\n")[0])
+        begin = time.monotonic()
         try:
             case(*fixture)
         except Skip as why:
@@ -22,7 +24,8 @@ def run(prefix, cases, *fixture):
             print("not ok %d - %s" % (n, name))
             print("\n".join("# " + line for line in traceback.format_exc().rstrip().split("\n")), flush=True)
         else:
-            print("ok %d - %s" % (n, name), flush=True)
+            print("ok %d - %s" % (n, name))
+            print("#   %.1f s" % (time.monotonic() - begin), flush=True)
     return failures
 
 
