@@ -22,6 +22,28 @@ tests_test_transfer_CFLAGS = $(TEST_CFLAGS)
 tests_test_transfer_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
 endif
 
+# The downloads, over a repository and stores that do as they are told.
+if HAVE_CMOCKA
+DOWNLOAD_TESTS = tests/test_download tests/test_fetch
+TESTS += $(DOWNLOAD_TESTS)
+check_PROGRAMS += $(DOWNLOAD_TESTS)
+DOWNLOAD_FAKES = \
+	tests/fakes/blobs.c \
+	tests/fakes/blobs.h \
+	tests/fakes/downloads.c \
+	tests/fakes/downloads.h \
+	tests/fakes/layer_store.c \
+	tests/fakes/layer_store.h
+tests_test_download_SOURCES = $(DOWNLOAD_FAKES) tests/test_download.c
+tests_test_download_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_download_CFLAGS = $(TEST_CFLAGS) $(ZLIB_CFLAGS)
+tests_test_download_LDADD = plugin/libpull.la $(CMOCKA_LIBS) $(ZLIB_LIBS)
+tests_test_fetch_SOURCES = $(DOWNLOAD_FAKES) tests/test_fetch.c
+tests_test_fetch_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_fetch_CFLAGS = $(TEST_CFLAGS) $(ZLIB_CFLAGS)
+tests_test_fetch_LDADD = plugin/libpull.la $(CMOCKA_LIBS) $(ZLIB_LIBS)
+endif
+
 if HAVE_CMOCKA
 TESTS += tests/test_challenge tests/test_digest tests/test_errcode tests/test_errors tests/test_platform tests/test_reference
 check_PROGRAMS += tests/test_challenge tests/test_digest tests/test_errcode tests/test_errors tests/test_platform tests/test_reference

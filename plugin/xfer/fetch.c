@@ -220,17 +220,19 @@ static int copy(struct blob *b, struct answer *a, struct error **reterr)
 
 /* ---- one try */
 
-/* 0, or -1 with the try's error. */
+/* 0; 2: these are the right bytes, but the sink has others; -1: the try's error. */
 static int verify(struct blob *b, const struct answer *a, struct error **reterr)
 {
 	const struct blob_config *c = b->c;
 	char digest[DIGEST_MAX];
 
-	transfer_update(c->transfer, c->id, "Verifying Checksum");
-	/* an answer that ended before where the last one had broken off */
+	/* again: an answer that ended before where the last one had broken off */
 	hasher_digest(b->again ? b->again : b->hash, digest);
 	if (!*digest)
 		return error_set(reterr, &error_no_memory);
+	if (b->again && strcmp(digest, c->digest) == 0)
+		return 2;
+	transfer_update(c->transfer, c->id, "Verifying Checksum");
 	if (strcmp(digest, c->digest) != 0) {
 		struct error *err = error_plainf(
 			"filesystem layer verification failed for digest %s", c->digest);
@@ -309,8 +311,8 @@ static int judge(struct blob *b, const struct answer *a, struct error **reterr)
 	struct error *err = NULL, *restart_err = NULL;
 	int r = verify(b, a, &err), over;
 
-	if (r == 0)
-		return b->again ? 2 : 0; /* the right bytes, but the sink has others */
+	if (r >= 0)
+		return r;
 	if (err->kind != ERROR_DO_NOT_RETRY) {
 		over = start_over(b, &restart_err);
 		if (over > 0) {

@@ -28,6 +28,7 @@ struct tar_reader {
 	uint64_t unpacked;
 	bool in_ended, ended;
 	struct error *err; /* why the stream ends too early */
+	bool failed;       /* the store was told so */
 	struct progress_reader progress;
 	int64_t polled_ms;
 };
@@ -75,7 +76,7 @@ static int fill_in(struct tar_reader *t)
 }
 
 /* More tar, or its end, or an error. */
-static int fill_out(struct tar_reader *t)
+static int decompress_more(struct tar_reader *t)
 {
 	uint64_t limit = atomic_load(&t->reg->layer->env->max_layer_size);
 
@@ -106,6 +107,14 @@ static int fill_out(struct tar_reader *t)
 	}
 	hasher_write(t->hash, t->out, t->out_size);
 	return 0;
+}
+
+static int fill_out(struct tar_reader *t)
+{
+	if (decompress_more(t) == 0)
+		return 0;
+	t->failed = true;
+	return -1;
 }
 
 static int64_t reader_next(void *context, const void **data)
@@ -191,10 +200,10 @@ static int register_result(const struct tar_reader *t, const struct store_answer
 		store_release(reg->layer->env->store, chain_id);
 	if (cancel_fired(reg->ctx->cancel))
 		return error_setf(reterr, "layer registration cancelled");
+	if (a->err && !t->failed)
+		return error_set(reterr, layer_register_error(a->err));
 	if (t->err)
 		return error_set(reterr, layer_register_error(t->err));
-	if (a->err)
-		return error_set(reterr, layer_register_error(a->err));
 	return error_setf(reterr, "failed to register layer: the layer store gave no diff ID");
 }
 
@@ -211,7 +220,7 @@ static int do_register(struct tar_reader *t, char ret_diff_id[DIGEST_MAX], struc
 	int r;
 
 	/* archive.DecompressStream: a bad header is seen before the store is asked */
-	if (fill_out(t) < 0 && !decompressor_started(t->decompressor))
+	if (decompress_more(t) < 0 && !decompressor_started(t->decompressor))
 		return error_setf(
 			reterr, "could not get decompression stream: %s", t->err->message);
 	store_register(l->env->store, &reader, t->reg->parent, &l->descriptor, &a);

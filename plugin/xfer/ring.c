@@ -12,7 +12,8 @@ struct ring {
 	pthread_mutex_t lock; /* guards what follows; the blocks belong to one side at a time */
 	pthread_cond_t produced, consumed;
 	unsigned put, taken; /* blocks passed on, blocks given back; both ever growing */
-	bool ended, ok, abandoned;
+	bool abandoned;
+	enum ring_end end;
 	size_t *sizes;         /* of the blocks that were passed on */
 	unsigned char *blocks; /* nblocks * block_size */
 };
@@ -62,8 +63,7 @@ void ring_reset(struct ring *r)
 	pthread_mutex_lock(&r->lock);
 	r->put = 0;
 	r->taken = 0;
-	r->ended = false;
-	r->ok = false;
+	r->end = RING_OPEN;
 	r->abandoned = false;
 	r->fill = 0;
 	r->borrowed = false;
@@ -110,15 +110,13 @@ void ring_put(struct ring *r, size_t size)
 		pass_on(r);
 }
 
-void ring_end(struct ring *r, bool ok)
+void ring_end(struct ring *r, enum ring_end how)
 {
-	if (ok && r->fill)
+	if (how != RING_VOID && r->fill)
 		pass_on(r);
 	pthread_mutex_lock(&r->lock);
-	if (!r->ended) {
-		r->ended = true;
-		r->ok = ok;
-	}
+	if (r->end == RING_OPEN || (r->end == RING_BROKEN && how == RING_VOID))
+		r->end = how;
 	pthread_cond_signal(&r->produced);
 	pthread_mutex_unlock(&r->lock);
 }
@@ -133,16 +131,16 @@ int64_t ring_get(struct ring *r, const struct context *ctx, const void **ret)
 		r->borrowed = false;
 		pthread_cond_signal(&r->consumed);
 	}
-	while (r->put == r->taken && !r->ended && !cancel_fired(ctx->cancel))
+	while (r->put == r->taken && r->end == RING_OPEN && !cancel_fired(ctx->cancel))
 		context_wait(ctx, &r->produced, &r->lock, -1);
-	if (cancel_fired(ctx->cancel) || (r->ended && !r->ok)) {
+	if (cancel_fired(ctx->cancel) || r->end == RING_VOID) {
 		n = -1;
 	} else if (r->put != r->taken) {
 		n = (int64_t)r->sizes[r->taken % r->nblocks];
 		*ret = block(r, r->taken);
 		r->borrowed = true;
 	} else {
-		n = 0;
+		n = r->end == RING_WHOLE ? 0 : -1;
 	}
 	pthread_mutex_unlock(&r->lock);
 	return n;

@@ -25,9 +25,15 @@ void ring_reset(struct ring *r);
 void *ring_space(struct ring *r, const struct context *ctx, size_t *ret_size);
 /* size bytes of that room were written. A full block is passed on. */
 void ring_put(struct ring *r, size_t size);
-/* Nothing more will come. ok: what is there still will be consumed, then the end is seen. Else the
- * consumer sees the failure at once. The first call counts. */
-void ring_end(struct ring *r, bool ok);
+/* How it ends. */
+enum ring_end {
+	RING_OPEN,
+	RING_WHOLE,  /* what is there still will be consumed, then the end is seen */
+	RING_BROKEN, /* ... then a failure */
+	RING_VOID,   /* a failure, at once */
+};
+/* Nothing more will come. The first call counts, but for RING_VOID, which overrides RING_BROKEN. */
+void ring_end(struct ring *r, enum ring_end how);
 
 /* For the consumer. */
 

@@ -57,11 +57,11 @@ struct stage {
 
 /* ---- the fetcher */
 
-static void stream_failed(struct stage *s, struct error *err)
+static void stream_failed(struct stage *s, enum ring_end how, struct error *err)
 {
 	s->stream_err = err;
 	s->draining = true;
-	ring_end(s->ring, false);
+	ring_end(s->ring, how);
 }
 
 static void decompression_failed(struct stage *s, struct error *err)
@@ -70,7 +70,8 @@ static void decompression_failed(struct stage *s, struct error *err)
 				   ? "failed to register layer"
 				   : "could not get decompression stream";
 
-	stream_failed(s, error_plainf("%s: %s", what, err->message));
+	/* the store may find fault with what came before */
+	stream_failed(s, RING_BROKEN, error_plainf("%s: %s", what, err->message));
 	error_unref(err);
 }
 
@@ -82,9 +83,10 @@ static bool over_limit(struct stage *s, size_t made)
 	s->unpacked += made;
 	if (!limit || s->unpacked <= limit)
 		return false;
-	stream_failed(s, error_plainf("failed to register layer: it is larger than the %llu bytes "
-				      "that a layer may have",
-				 (unsigned long long)limit));
+	stream_failed(s, RING_VOID,
+		error_plainf("failed to register layer: it is larger than the %llu bytes "
+			     "that a layer may have",
+			(unsigned long long)limit));
 	return true;
 }
 
@@ -127,7 +129,7 @@ static int sink_restart(void *arg, struct error **reterr)
 {
 	struct stage *s = arg;
 
-	ring_end(s->ring, false);
+	ring_end(s->ring, RING_VOID);
 	pthread_mutex_lock(&s->lock);
 	s->restart_wanted = true;
 	pthread_cond_broadcast(&s->cond);
@@ -165,7 +167,7 @@ static void *fetch(void *arg)
 		transfer_inactive(s->transfer);
 		unpack(s, (const unsigned char *)"", 0, true);
 	}
-	ring_end(s->ring, r == 0 && !s->draining);
+	ring_end(s->ring, r == 0 && !s->draining ? RING_WHOLE : r == 0 ? RING_BROKEN : RING_VOID);
 	pthread_mutex_lock(&s->lock);
 	s->fetch_result = r;
 	s->fetch_err = err;
