@@ -21,16 +21,22 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/context.h"
 #include "base/error.h"
 #include "file.h"
 
 #define CONFIG_LIMIT (64u << 20)
 #define PUT_TRIES 100
 
+/* A pull sets its reference at once. One that set none (a host need not have references) shall not
+ * keep its image from being removed for ever. */
+#define HOLD_MS (10 * 60 * 1000)
+
 struct hold {
 	char id[DIGEST_MAX];
 	int fd;
 	unsigned count;
+	int64_t since; /* monotonic_ms() of the last put */
 };
 
 struct image_store {
@@ -131,6 +137,7 @@ static int add_hold(struct image_store *store, const char *id, int fd, struct er
 	hold = find_hold(store, id);
 	if (hold) {
 		hold->count++;
+		hold->since = monotonic_ms();
 		pthread_mutex_unlock(&store->mutex);
 		close(fd);
 		return 0;
@@ -139,7 +146,7 @@ static int add_hold(struct image_store *store, const char *id, int fd, struct er
 	if (grown) {
 		store->holds = grown;
 		hold = &grown[store->nholds++];
-		*hold = (struct hold){.fd = fd, .count = 1};
+		*hold = (struct hold){.fd = fd, .count = 1, .since = monotonic_ms()};
 		memcpy(hold->id, id, strlen(id) + 1);
 	}
 	pthread_mutex_unlock(&store->mutex);
@@ -157,6 +164,22 @@ void image_store_release(struct image_store *store, const char *id)
 	pthread_mutex_lock(&store->mutex);
 	hold = find_hold(store, id);
 	if (hold && !--hold->count) {
+		fd = hold->fd;
+		*hold = store->holds[--store->nholds];
+	}
+	pthread_mutex_unlock(&store->mutex);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void expire_hold(struct image_store *store, const char *id)
+{
+	struct hold *hold;
+	int fd = -1;
+
+	pthread_mutex_lock(&store->mutex);
+	hold = find_hold(store, id);
+	if (hold && monotonic_ms() - hold->since > HOLD_MS) {
 		fd = hold->fd;
 		*hold = store->holds[--store->nholds];
 	}
@@ -301,10 +324,12 @@ static int lock_alone(const char *path, int *ret_fd)
 bool image_store_in_use(struct image_store *store, const char *id)
 {
 	cleanup_free char *path = content_file(store, id, NULL);
-	int fd = -1;
-	int r = path ? lock_alone(path, &fd) : 1;
-	bool in_use = r < 0 && errno == EWOULDBLOCK;
+	int fd = -1, r;
+	bool in_use;
 
+	expire_hold(store, id);
+	r = path ? lock_alone(path, &fd) : 1;
+	in_use = r < 0 && errno == EWOULDBLOCK;
 	if (!r)
 		close(fd);
 	return in_use;
@@ -341,6 +366,7 @@ int image_store_delete(struct image_store *store, const char *id, struct error *
 	if (store->flags & IMAGE_STORE_READ_ONLY)
 		return error_set(reterr,
 			error_classf(CLASS_FORBIDDEN, "the store was opened for reading only"));
+	expire_hold(store, id);
 	r = lock_alone(path, &fd);
 	if (r < 0 && errno == EWOULDBLOCK)
 		return error_set(reterr, error_classf(CLASS_CONFLICT,
