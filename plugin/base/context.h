@@ -40,6 +40,10 @@ struct context {
 	struct cancel *cancel; /* may be NULL: never cancelled */
 	void (*poll)(void *arg);
 	void *poll_arg;
+	/* If not NULL: called by http_round_trip, on the caller's thread, once its request goes out
+	 * on a connection. For those who mind in which order requests are seen. */
+	void (*requested)(void *arg);
+	void *requested_arg;
 };
 #define CONTEXT_BACKGROUND ((struct context){0})
 

@@ -228,12 +228,21 @@ static int fill_exchange(struct exchange *x, const struct http_request *request,
 static int await_header(struct exchange *x, const struct context *ctx, struct error **reterr)
 {
 	struct cancel_watch watch;
+	bool told = ctx->requested == NULL;
 	int rc = 0;
 
 	cancel_watch(ctx->cancel, &watch, wake_for_cancel, x);
 	pthread_mutex_lock(&x->lock);
-	while (!x->have_header && !atomic_load(&x->done) && !cancel_fired(ctx->cancel))
+	while (!x->have_header && !atomic_load(&x->done) && !cancel_fired(ctx->cancel)) {
+		if (x->requested && !told) {
+			told = true;
+			pthread_mutex_unlock(&x->lock);
+			ctx->requested(ctx->requested_arg);
+			pthread_mutex_lock(&x->lock);
+			continue;
+		}
 		context_wait(ctx, &x->cond, &x->lock, -1);
+	}
 	if (!x->have_header) {
 		struct error *err = atomic_load(&x->done) ? x->error : cancel_error(ctx->cancel);
 

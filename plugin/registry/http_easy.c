@@ -330,6 +330,21 @@ static int on_ready(void *arg, char *remote_ip, char *local_ip, int remote_port,
 	return CURL_PREREQFUNC_ABORT;
 }
 
+/* The request goes out now, if it may. */
+static int on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	struct exchange *x = arg;
+	int answer = on_ready(arg, remote_ip, local_ip, remote_port, local_port);
+
+	if (answer == CURL_PREREQFUNC_OK) {
+		pthread_mutex_lock(&x->lock);
+		x->requested = true;
+		pthread_cond_broadcast(&x->cond);
+		pthread_mutex_unlock(&x->lock);
+	}
+	return answer;
+}
+
 /* ---- the handle */
 
 static int add_line(struct curl_slist **list, const char *name, const char *value)
@@ -422,7 +437,7 @@ static int set_callbacks(struct exchange *x)
 	SET(CURLOPT_WRITEDATA, x);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
 	SET(CURLOPT_OPENSOCKETDATA, x);
-	SET(CURLOPT_PREREQFUNCTION, on_ready);
+	SET(CURLOPT_PREREQFUNCTION, on_request);
 	SET(CURLOPT_PREREQDATA, x);
 	if (needs_verification(x)) {
 		SET(CURLOPT_VERBOSE, 1L);

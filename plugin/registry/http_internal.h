@@ -96,6 +96,7 @@ struct exchange {
 	/* the lock: */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
+	bool requested; /* the request goes out */
 	bool have_header;
 	struct error *error; /* valid once done */
 	atomic_bool done;
