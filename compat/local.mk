@@ -25,7 +25,10 @@ compat_libcompat_la_SOURCES = \
 	compat/ip.h \
 	compat/layer_care.c \
 	compat/layer_chain.c \
+	compat/layer_check.c \
 	compat/layer_data.c \
+	compat/layer_expect.c \
+	compat/layer_expect.h \
 	compat/layer_priv.h \
 	compat/layer_prune.c \
 	compat/layer_record.c \

@@ -27,7 +27,6 @@ struct tar_headers {
 	size_t nin;
 	uint64_t written;
 	uint64_t pos; /* in the current file */
-	bool any;     /* the current file has data */
 	struct data_sum sum;
 	char in[IN_SIZE];
 	char out[OUT_SIZE];
@@ -163,7 +162,6 @@ void tar_headers_file(struct tar_headers *h, const char *path, size_t size)
 	add_op(h, TAR_OP_FILE, size);
 	add(h, path, size);
 	h->pos = 0;
-	h->any = false;
 	h->sum = (struct data_sum){0};
 }
 
@@ -176,15 +174,12 @@ void tar_headers_data(struct tar_headers *h, const void *data, size_t size, uint
 	add_op(h, TAR_OP_DATA, size);
 	data_sum_add(&h->sum, data, size);
 	h->pos = offset + size;
-	h->any = true;
 }
 
 void tar_headers_end_file(struct tar_headers *h)
 {
 	uint64_t v = htole64(data_sum_value(&h->sum));
 
-	if (!h->any)
-		return;
 	add_op(h, TAR_OP_SUM, 0);
 	add(h, &v, sizeof(v));
 }

@@ -33,7 +33,8 @@ static inline void tar_headers_freep(struct tar_headers **h)
 #define cleanup_tar_headers __attribute__((cleanup(tar_headers_freep)))
 /* Bytes of the tar that are in no file. */
 void tar_headers_literal(struct tar_headers *h, const void *data, size_t size);
-/* The tar goes on with bytes of this file of the tree: data follows, then end_file. */
+/* The tar goes on with bytes of this file of the tree: data (or none, of a file that is all hole)
+ * follows, then end_file. */
 void tar_headers_file(struct tar_headers *h, const char *path, size_t size);
 /* These bytes of the tar stand in the file at offset, which never goes back. */
 void tar_headers_data(struct tar_headers *h, const void *data, size_t size, uint64_t offset);

@@ -339,14 +339,40 @@ static int begin_file(struct tar_stream *ts, size_t size, struct error **reterr)
 	return damaged(ts, errno_text(err), reterr);
 }
 
+/* Between the fragments of a sparse file, and behind the last one, are zeros. */
+static int check_hole(struct tar_stream *ts, uint64_t end, struct error **reterr)
+{
+	static const char zeros[4096];
+	char part[sizeof(zeros)];
+
+	for (off_t at = (off_t)ts->pos; ts->file >= 0;) {
+		ssize_t n;
+
+		at = lseek(ts->file, at, SEEK_DATA);
+		if (at < 0 || (uint64_t)at >= end)
+			break;
+		n = pread(ts->file, part, sizeof(part), at);
+		if (n <= 0)
+			break;
+		if ((uint64_t)n > end - (uint64_t)at)
+			n = (ssize_t)(end - (uint64_t)at);
+		if (memcmp(part, zeros, (size_t)n) != 0)
+			return damaged(ts, "has other contents than were unpacked", reterr);
+		at += n;
+	}
+	return 0;
+}
+
 static int end_file(struct tar_stream *ts, struct error **reterr)
 {
 	uint64_t v;
 
 	if (ops_get(&ts->ops, &v, sizeof(v), reterr) < 0)
 		return -1;
-	if (ts->options.no_data || ts->bad || le64toh(v) == data_sum_value(&ts->sum))
+	if (ts->options.no_data || ts->bad)
 		return 0;
+	if (le64toh(v) == data_sum_value(&ts->sum))
+		return check_hole(ts, INT64_MAX, reterr);
 	return damaged(ts, "has other contents than were unpacked", reterr);
 }
 
@@ -374,6 +400,8 @@ static int next_op(struct tar_stream *ts, struct error **reterr)
 				return -1;
 			break;
 		case TAR_OP_SKIP:
+			if (check_hole(ts, ts->pos + size, reterr) < 0)
+				return -1;
 			ts->pos += size;
 			break;
 		case TAR_OP_SUM:

@@ -276,7 +276,9 @@ static int write_file(struct untar *u, int fd, struct error **reterr)
 	}
 	if (n < 0)
 		return -1;
-	if (written)
+	if (!written && u->entry.sparse)
+		tar_headers_file(u->headers, u->place.path, u->place.path_size);
+	if (written || u->entry.sparse)
 		tar_headers_end_file(u->headers);
 	if (u->entry.sparse && ftruncate(fd, u->entry.size) < 0)
 		return fail("truncate", u->place.path, errno, reterr);

@@ -156,10 +156,14 @@ tests_conformance_pull_driver_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -
 tests_conformance_pull_driver_LDADD = compat/libcompat.la
 # The layer store.
 if HAVE_CMOCKA
-LAYER_TESTS = tests/test_layer_store tests/test_tar_headers tests/test_untar
+LAYER_TESTS = tests/test_layer_check tests/test_layer_store tests/test_tar_headers tests/test_untar
 TESTS += $(LAYER_TESTS)
 check_PROGRAMS += $(LAYER_TESTS)
 LAYER_FIXTURE = tests/layer_fixture.c tests/layer_fixture.h
+tests_test_layer_check_SOURCES = tests/test_layer_check.c $(LAYER_FIXTURE)
+tests_test_layer_check_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_layer_check_CFLAGS = $(TEST_CFLAGS)
+tests_test_layer_check_LDADD = compat/libcompat.la $(CMOCKA_LIBS)
 tests_test_layer_store_SOURCES = tests/test_layer_store.c $(LAYER_FIXTURE)
 tests_test_layer_store_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_test_layer_store_CFLAGS = $(TEST_CFLAGS)
