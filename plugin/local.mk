@@ -31,6 +31,8 @@ plugin_libvalues_la_SOURCES = \
 	plugin/image/chain_id.c \
 	plugin/image/digest.c \
 	plugin/image/digest.h \
+	plugin/image/ec_curve.c \
+	plugin/image/ec_curve.h \
 	plugin/image/jwk.c \
 	plugin/image/manifest.c \
 	plugin/image/manifest.h \

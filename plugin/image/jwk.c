@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Public keys in the signatures of schema 1: is it a key, and is its ID its own? Go counterparts:
  * libtrust/key.go, ec_key.go, rsa_key.go, util.go. */
-#include <gcrypt.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
 #include "base/encoding.h"
 #include "base/error.h"
 #include "image/digest.h"
+#include "image/ec_curve.h"
 #include "image/manifest_internal.h"
 
 /* stringFromMap; reterr says it in the words of the caller: `WHAT: "x" value not specified`. */
@@ -138,27 +140,8 @@ static int check_key_id(const struct json_value *jwk, const char *type, const st
 
 /* ---- elliptic curves */
 
-struct curve {
-	const char *name, *gcrypt_name;
-	size_t size; /* of a coordinate */
-	const char *algorithm;
-	size_t algorithm_size;
-};
-
-/* OBJECT IDENTIFIER ecPublicKey and the curve's */
-#define EC_OID "\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
-#define CURVE(name, gcrypt_name, size, oid)                                                        \
-	{                                                                                          \
-		(name), (gcrypt_name), (size), EC_OID oid, sizeof(EC_OID oid) - 1                  \
-	}
-static const struct curve curves[] = {
-	CURVE("P-256", "NIST P-256", 32, "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"),
-	CURVE("P-384", "NIST P-384", 48, "\x06\x05\x2b\x81\x04\x00\x22"),
-	CURVE("P-521", "NIST P-521", 66, "\x06\x05\x2b\x81\x04\x00\x23"),
-};
-
 static int decode_coordinate(const struct json_value *jwk, const char *key,
-	const struct curve *curve, struct buf *ret, struct error **reterr)
+	const struct ec_curve *curve, struct buf *ret, struct error **reterr)
 {
 	const struct json_value *v;
 	char what[40];
@@ -173,46 +156,16 @@ static int decode_coordinate(const struct json_value *jwk, const char *key,
 	return 0;
 }
 
-/* curve.IsOnCurve: coordinates in range, and the equation holds. */
-static bool on_curve(const struct curve *curve, const struct buf *x, const struct buf *y)
-{
-	gcry_ctx_t ctx = NULL;
-	gcry_mpi_t mx = NULL, my = NULL, p = NULL;
-	gcry_mpi_point_t point = NULL;
-	bool ok = false;
-
-	gcrypt_ready();
-	if (gcry_mpi_ec_new(&ctx, NULL, curve->gcrypt_name) == 0 &&
-		gcry_mpi_scan(&mx, GCRYMPI_FMT_USG, x->data, x->size, NULL) == 0 &&
-		gcry_mpi_scan(&my, GCRYMPI_FMT_USG, y->data, y->size, NULL) == 0) {
-		p = gcry_mpi_ec_get_mpi("p", ctx, 1);
-		point = gcry_mpi_point_set(NULL, mx, my, GCRYMPI_CONST_ONE);
-		ok = p && point && gcry_mpi_cmp(mx, p) < 0 && gcry_mpi_cmp(my, p) < 0 &&
-		     gcry_mpi_ec_curve_point(point, ctx);
-	}
-	gcry_mpi_point_release(point);
-	gcry_mpi_release(p);
-	gcry_mpi_release(my);
-	gcry_mpi_release(mx);
-	gcry_ctx_release(ctx);
-	return ok;
-}
-
 static int check_ec(const struct json_value *jwk, struct error **reterr)
 {
 	cleanup_buf struct buf x = {0}, y = {0}, key = {0}, der = {0}, quoted = {0};
 	const struct json_value *name =
 		get_string(jwk, "crv", "JWK EC Public Key curve identifier", reterr);
-	const struct curve *curve = NULL;
-	size_t i;
+	const struct ec_curve *curve;
 
 	if (!name)
 		return -1;
-	for (i = 0; i < ARRAY_SIZE(curves); i++) {
-		if (name->size == strlen(curves[i].name) &&
-			memcmp(name->text, curves[i].name, name->size) == 0)
-			curve = &curves[i];
-	}
+	curve = ec_curve_find(name->text, name->size);
 	if (!curve) {
 		buf_append_quoted(&quoted, name->text, name->size);
 		return error_setf(reterr, "JWK EC Public Key curve identifier not supported: %s\n",
@@ -224,8 +177,10 @@ static int check_ec(const struct json_value *jwk, struct error **reterr)
 	buf_append_char(&key, 4); /* uncompressed */
 	buf_append(&key, x.data, x.size);
 	buf_append(&key, y.data, y.size);
-	der_public_key(&der, curve->algorithm, curve->algorithm_size, &key);
-	return check_key_id(jwk, "EC", on_curve(curve, &x, &y) ? &der : NULL, reterr);
+	der_public_key(&der, curve->der, curve->der_size, &key);
+	/* what is not on the curve is no key that could have an ID */
+	return check_key_id(
+		jwk, "EC", ec_curve_has_point(curve, x.data, y.data) ? &der : NULL, reterr);
 }
 
 /* ---- RSA */

@@ -58,9 +58,9 @@ int jose_base64_decode(struct buf *ret, const char *s, size_t size, struct error
 		if (s[i] != '\n' && s[i] != ' ')
 			buf_append_char(&packed, s[i]);
 	}
-	if (packed.size % 4 == 1)
+	if (!packed.oom && packed.size % 4 == 1)
 		return error_setf(reterr, "illegal base64url string");
-	while (packed.size % 4)
+	while (packed.size % 4 && !packed.oom)
 		buf_append_char(&packed, '=');
 	if (packed.oom)
 		return error_set(reterr, &error_no_memory);
