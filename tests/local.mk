@@ -120,7 +120,7 @@ tests_conformance_unit_driver_LDADD = plugin/libpull.la compat/libcompat.la
 
 # The registry client, against a server of the tests' own.
 if HAVE_CMOCKA
-HTTP_TESTS = tests/test_auth tests/test_http tests/test_tls tests/test_transport
+HTTP_TESTS = tests/test_auth tests/test_http tests/test_proxy tests/test_tls tests/test_transport
 TESTS += $(HTTP_TESTS)
 check_PROGRAMS += $(HTTP_TESTS)
 HTTP_TEST_CFLAGS = $(TEST_CFLAGS) $(CURL_CFLAGS) $(GNUTLS_CFLAGS)
@@ -133,6 +133,10 @@ tests_test_http_SOURCES = tests/http_server.c tests/http_server.h tests/test_htt
 tests_test_http_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_test_http_CFLAGS = $(HTTP_TEST_CFLAGS)
 tests_test_http_LDADD = $(HTTP_TEST_LDADD)
+tests_test_proxy_SOURCES = tests/http_server.c tests/http_server.h tests/test_proxy.c
+tests_test_proxy_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_test_proxy_CFLAGS = $(HTTP_TEST_CFLAGS)
+tests_test_proxy_LDADD = $(HTTP_TEST_LDADD)
 tests_test_tls_SOURCES = tests/certs.c tests/certs.h tests/http_server.c tests/http_server.h tests/test_tls.c
 tests_test_tls_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_test_tls_CFLAGS = $(HTTP_TEST_CFLAGS)

@@ -2,6 +2,8 @@
 /* HTTPS: whom the client trusts, what it says, and that identities are kept apart. */
 #include "config.h"
 
+#include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -412,6 +414,69 @@ static void shows_client_certificates(void **state)
 	cert_free(me);
 }
 
+/* ---- through a proxy */
+
+/* CONNECT, then bytes in both directions. */
+static bool relay(struct server_connection *c, void *arg)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct pollfd p[2] = {{.fd = c->fd, .events = POLLIN}, {.events = POLLIN}};
+	char b[16384];
+	ssize_t n = 1;
+	int i;
+
+	(void)arg;
+	a.sin_port = htons((uint16_t)atoi(strrchr(c->target, ':') + 1));
+	p[1].fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(p[1].fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+		server_sendf(c, "HTTP/1.1 200 Connection established\r\n\r\n");
+	else
+		n = 0;
+	while (n > 0 && poll(p, 2, 10000) > 0) {
+		for (i = 0; i < 2 && n > 0; i++) {
+			if (!p[i].revents)
+				continue;
+			n = recv(p[i].fd, b, sizeof(b), 0);
+			if (n > 0)
+				n = send(p[1 - i].fd, b, (size_t)n, MSG_NOSIGNAL);
+		}
+	}
+	close(p[1].fd);
+	return false;
+}
+
+static void verifies_through_proxies(void **state)
+{
+	struct cert *cert = cert_new(certs.dir, "server",
+		&(struct cert_spec){
+			.common_name = "s", .issuer = certs.ca, .dns = {"registry.example"}});
+	struct server *server = serve(cert);
+	struct server *proxy = server_start(&(struct server_options){.handler = relay});
+	cleanup_free char *address = str_printf("http://127.0.0.1:%d", server_port(proxy));
+	const struct http_options options = {
+		.user_agent = "x", .ca_bundle = "/dev/null", .https_proxy = address};
+	struct http_client *client = http_client_new(&options, NULL);
+	struct http_tls *good = trusting(certs.ca), *bad = trusting(certs.other);
+	cleanup_free char *url = str_printf("https://registry.example:%d/", server_port(server));
+	cleanup_free char *other = str_printf("https://other.example:%d/", server_port(server));
+	cleanup_free char *first = ask(client, url, bad), *second = ask(client, url, good);
+	cleanup_free char *third = ask(client, url, bad), *fourth = ask(client, other, good);
+
+	(void)state;
+	assert_string_equal(first ? first : "no error", UNKNOWN);
+	assert_string_equal(second ? second : "no error", "no error");
+	assert_string_equal(third ? third : "no error", UNKNOWN);
+	assert_string_equal(fourth ? fourth : "no error",
+		"x509: certificate is valid for registry.example, not other.example");
+	assert_int_equal(server_requests(server), 1);
+	http_tls_unref(good);
+	http_tls_unref(bad);
+	http_client_free(client);
+	server_stop(proxy);
+	server_stop(server);
+	cert_free(cert);
+}
+
 /* ---- what is no TLS at all */
 
 static bool send_text(struct server_connection *c, void *arg)
@@ -581,6 +646,7 @@ int main(void)
 		cmocka_unit_test(reads_bundles),
 		cmocka_unit_test(keeps_identities_apart),
 		cmocka_unit_test(shows_client_certificates),
+		cmocka_unit_test(verifies_through_proxies),
 		cmocka_unit_test(says_what_is_no_tls),
 		cmocka_unit_test(words_alerts),
 		cmocka_unit_test(ends_bodies_as_go_does),

@@ -411,6 +411,8 @@ static int setup_headers(struct exchange *x, const struct http_request *request)
 		return -1;
 	if (!header_get(h, "Expect") && add_raw_line(&x->headers, "Expect:") < 0)
 		return -1;
+	if (x->route.proxy && add_raw_line(&x->headers, "Proxy-Connection:") < 0)
+		return -1;
 	if (request->body && !header_get(h, "Content-Type") &&
 		add_raw_line(&x->headers, "Content-Type:") < 0)
 		return -1;

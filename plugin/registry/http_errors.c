@@ -308,6 +308,40 @@ static struct error *cut_error(const struct exchange *x)
 	return error_ref(&err_eof);
 }
 
+/* Go: socks.Reply.String. */
+static struct error *socks_error(struct exchange *x)
+{
+	static const struct {
+		long code;
+		const char *text;
+	} texts[] = {
+		{CURLPX_REPLY_GENERAL_SERVER_FAILURE, "unknown error general SOCKS server failure"},
+		{CURLPX_REPLY_NOT_ALLOWED, "unknown error connection not allowed by ruleset"},
+		{CURLPX_REPLY_NETWORK_UNREACHABLE, "unknown error network unreachable"},
+		{CURLPX_REPLY_HOST_UNREACHABLE, "unknown error host unreachable"},
+		{CURLPX_REPLY_CONNECTION_REFUSED, "unknown error connection refused"},
+		{CURLPX_REPLY_TTL_EXPIRED, "unknown error TTL expired"},
+		{CURLPX_REPLY_COMMAND_NOT_SUPPORTED, "unknown error command not supported"},
+		{CURLPX_REPLY_ADDRESS_TYPE_NOT_SUPPORTED,
+			"unknown error address type not supported"},
+		{CURLPX_NO_AUTH, "no acceptable authentication methods"},
+		{CURLPX_USER_REJECTED, "username/password authentication failed"},
+		{CURLPX_BAD_VERSION, "unexpected protocol version"},
+		{CURLPX_CLOSED, "EOF"},
+	};
+	const char *text = x->curl_text;
+	long code = 0;
+	size_t i;
+
+	(void)curl_easy_getinfo(x->easy, CURLINFO_PROXY_ERROR, &code); /* else 0 */
+	for (i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (texts[i].code == code)
+			text = texts[i].text;
+	}
+	return error_plainf("socks connect tcp %s:%s->%s:%s: %s", x->route.dial_host,
+		x->route.dial_port, x->host, x->port, text);
+}
+
 static struct error *no_header_error(struct exchange *x, CURLcode code)
 {
 	long status = 0, errnum = os_errno(x);
@@ -322,8 +356,7 @@ static struct error *no_header_error(struct exchange *x, CURLcode code)
 	case CURLE_OPERATION_TIMEDOUT:
 		return http_dial_error(x, error_plainf("i/o timeout"));
 	case CURLE_PROXY:
-		return error_plainf("socks connect tcp %s:%s->%s:%s: %s", x->route.dial_host,
-			x->route.dial_port, x->host, x->port, x->curl_text);
+		return socks_error(x);
 	case CURLE_SSL_CONNECT_ERROR:
 		return handshake_error(x);
 	case CURLE_PEER_FAILED_VERIFICATION: /* a proxy's: all others are ours to verify */
