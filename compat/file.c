@@ -134,8 +134,21 @@ static int fill(
 	return durable ? fsync(fd) : 0;
 }
 
-int file_write_atomic(const char *path, const void *data, size_t size, mode_t mode, bool durable,
-	struct error **reterr)
+/* renameat2 with RENAME_NOREPLACE, or what does the same where the file system has it not. */
+static int rename_new(const char *temp, const char *path)
+{
+	if (!renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE))
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	if (link(temp, path) < 0)
+		return -1;
+	unlink(temp);
+	return 0;
+}
+
+static int write_file(const char *path, const void *data, size_t size, mode_t mode, bool durable,
+	int (*publish)(const char *temp, const char *path), struct error **reterr)
 {
 	cleanup_free char *dir = parent_dir(path);
 	const char *slash = strrchr(path, '/');
@@ -160,7 +173,7 @@ int file_write_atomic(const char *path, const void *data, size_t size, mode_t mo
 		saved = errno;
 		r = -1;
 	}
-	if (!r && rename(temp, path) < 0) {
+	if (!r && publish(temp, path) < 0) {
 		step = "rename";
 		saved = errno;
 		r = -1;
@@ -170,6 +183,18 @@ int file_write_atomic(const char *path, const void *data, size_t size, mode_t mo
 		return fail(saved, step, path, reterr);
 	}
 	return durable ? file_sync_dir(dir, reterr) : 0;
+}
+
+int file_write_atomic(const char *path, const void *data, size_t size, mode_t mode, bool durable,
+	struct error **reterr)
+{
+	return write_file(path, data, size, mode, durable, rename, reterr);
+}
+
+int file_write_new(const char *path, const void *data, size_t size, mode_t mode, bool durable,
+	struct error **reterr)
+{
+	return write_file(path, data, size, mode, durable, rename_new, reterr);
 }
 
 int file_sync_dir(const char *path, struct error **reterr)

@@ -21,6 +21,9 @@ int file_read_fd(int fd, const char *path, size_t limit, char **ret_data, size_t
  * all, before it returns. The folder must exist. */
 int file_write_atomic(const char *path, const void *data, size_t size, mode_t mode, bool durable,
 	struct error **reterr);
+/* The same where there is no such file yet; where there is one it fails with EEXIST. */
+int file_write_new(const char *path, const void *data, size_t size, mode_t mode, bool durable,
+	struct error **reterr);
 /* The folder and those above it that are missing, with just this mode whatever the umask is. */
 int file_make_dirs(const char *path, mode_t mode, bool durable, struct error **reterr);
 int file_sync_dir(const char *path, struct error **reterr);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -191,34 +192,55 @@ static void expire_hold(struct image_store *store, const char *id)
 /* ---- put and get
  * --------------------------------------------------------------------------------------- */
 
-/* Open the file if its content is right and lock it. 1 and the descriptor; 0: it must be written.
- */
+/* Does the path still name this open file? */
+static bool is_named(int fd, const char *path)
+{
+	struct stat mine, now;
+
+	return !fstat(fd, &mine) && !stat(path, &now) && mine.st_dev == now.st_dev &&
+	       mine.st_ino == now.st_ino;
+}
+
+static int lock_file(int fd, int operation, const char *path, struct error **reterr)
+{
+	while (flock(fd, operation) < 0)
+		if (errno != EINTR)
+			return error_set(reterr, error_path("flock", path, error_errno(errno)));
+	return 0;
+}
+
+/* Open the file if its content is right and lock it. 1 and the descriptor; 0: it is not there (any
+ * more); 2: try again. One that is damaged is taken away, under a lock that nobody else has, so
+ * that no one's good one goes in its place. */
 static int open_good(const char *path, const char *id, int *ret_fd, struct error **reterr)
 {
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	cleanup_free char *data = NULL;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct stat st;
 	size_t size;
 
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	if (fd < 0)
 		return error_set(reterr, error_path("open", path, error_errno(errno)));
-	while (flock(fd, LOCK_SH) < 0)
-		if (errno != EINTR) {
-			error_set(reterr, error_path("flock", path, error_errno(errno)));
-			close(fd);
-			return -1;
-		}
-	/* It may have been deleted while we waited; what is damaged is written again. */
-	if (fstat(fd, &st) < 0 || !st.st_nlink ||
-		file_read_fd(fd, path, CONFIG_LIMIT, &data, &size, NULL) < 0 ||
-		!digest_verify(id, data, size)) {
-		close(fd);
-		return 0;
+	if (lock_file(fd, LOCK_SH, path, reterr) < 0)
+		return -1;
+	if (!is_named(fd, path))
+		return 0; /* deleted while we waited */
+	if (!file_read_fd(fd, path, CONFIG_LIMIT, &data, &size, NULL) &&
+		digest_verify(id, data, size)) {
+		*ret_fd = fd;
+		fd = -1;
+		return 1;
 	}
-	*ret_fd = fd;
-	return 1;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+
+		nanosleep(&pause, NULL); /* somebody else is looking at it too */
+		return 2;
+	}
+	if (is_named(fd, path) && unlink(path) < 0)
+		return error_set(reterr, error_path("remove", path, error_errno(errno)));
+	return 0;
 }
 
 int image_store_put(struct image_store *store, const void *config, size_t size,
@@ -243,6 +265,8 @@ int image_store_put(struct image_store *store, const void *config, size_t size,
 
 		if (r < 0)
 			return -1;
+		if (r == 2)
+			continue;
 		if (r) {
 			memcpy(ret_id, id, sizeof(id));
 			return add_hold(store, id, fd, reterr);
@@ -250,13 +274,17 @@ int image_store_put(struct image_store *store, const void *config, size_t size,
 
 		struct error *err = NULL;
 
-		if (file_write_atomic(path, config, size, 0600, durable(store), &err) < 0) {
+		/* Never over another's: somebody may have a lock on that one already. */
+		if (file_write_new(path, config, size, 0600, durable(store), &err) < 0 &&
+			errno == EEXIST) {
+			error_unref(err);
+		} else if (err) {
 			error_setf(reterr, "failed to write digest data: %s", err->message);
 			error_unref(err);
 			return -1;
 		}
 	}
-	return error_setf(reterr, "failed to write digest data: %s is deleted again and again", id);
+	return error_setf(reterr, "failed to write digest data: others keep %s from us", id);
 }
 
 int image_store_get(struct image_store *store, const char *id, char **ret_config, size_t *ret_size,
