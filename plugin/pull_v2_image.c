@@ -14,6 +14,12 @@
 /* More layers than the kernel can stack are refused before anything is asked for. */
 #define MAX_LAYERS 127
 #define WAIT_MS 50
+/* In the original the configuration's only request is nearly always through before the first layer
+ * is. Here layers can be as fast: for so long they are not shown nor registered before the
+ * configuration has come, */
+#define CONFIG_LEAD_MS 250
+/* and so long after their beginning they have been asked for, whatever the configuration says. */
+#define LAYERS_ASKED_MS 30
 #define CONFIG_THREAD_STACK ((size_t)256 * 1024)
 
 /* ---- layers */
@@ -367,6 +373,17 @@ static int describe_layers(struct v2_puller *p, const struct manifest *m,
 	return 0;
 }
 
+/* What is wrong with the configuration ends the pull; what the layers said meanwhile is forgotten.
+ */
+static void drop_layers(const struct pull_config *config, int64_t begun_ms)
+{
+	int64_t left = begun_ms + LAYERS_ASKED_MS - monotonic_ms();
+
+	if (left > 0)
+		(void)context_sleep(config->ctx, left); /* a cancel is welcome, too */
+	output_release(config->output, /* drop= */ true);
+}
+
 /* Waits for the configuration and for the layers. What is wrong with the configuration outranks
  * what is wrong with a layer, so the first is waited for even when the second has failed. */
 static int receive_parts(struct v2_puller *p, struct config_fetch *f, struct download *download,
@@ -374,21 +391,27 @@ static int receive_parts(struct v2_puller *p, struct config_fetch *f, struct dow
 {
 	const struct pull_config *config = p->config;
 	cleanup_rootfs struct rootfs *rootfs = NULL;
-	bool layers_done = false;
-	int r;
+	int64_t begun_ms = monotonic_ms();
+	bool layers_done = false, held = true;
 
-	while (!rootfs || !(layers_done || layer_err)) {
-		if (!layers_done && !layer_err) {
-			r = download_step(download, &layer_err);
-			layers_done = r > 0;
-		}
+	output_hold(config->output);
+	for (;;) {
 		if (!rootfs && config_fetch_done(f) &&
 			receive_config(config, f, &rootfs, reterr) < 0) {
+			if (held)
+				drop_layers(config, begun_ms);
 			error_unref(layer_err);
 			return -1;
 		}
-		if (!rootfs || !(layers_done || layer_err))
-			wait_for_news(config);
+		if (held && (rootfs || monotonic_ms() - begun_ms >= CONFIG_LEAD_MS)) {
+			output_release(config->output, /* drop= */ false);
+			held = false;
+		}
+		if (!held && !layers_done && !layer_err)
+			layers_done = download_step(download, &layer_err) > 0;
+		if (rootfs && (layers_done || layer_err))
+			break;
+		wait_for_news(config);
 	}
 	if (layer_err) {
 		report_layer_error(config, layer_err);
@@ -426,9 +449,12 @@ static int schema2_make_image(struct v2_puller *p, const struct manifest *m, con
 	if (describe_layers(p, m, &layers, reterr) < 0)
 		return -1;
 	p->config->report->phase = IMAGE_PULL_PHASE_CONFIG;
-	if (config_fetch_start(&fetch, p, &m->config, reterr) < 0)
-		goto out;
 	(void)begin_layers(p, os, layers, m->nlayers, &download, &layer_err); /* in layer_err */
+	output_pump(p->config->output);
+	if (config_fetch_start(&fetch, p, &m->config, reterr) < 0) {
+		error_unref(layer_err);
+		goto out;
+	}
 	if (receive_parts(p, &fetch, download, layer_err, &rootfs, reterr) == 0 &&
 		compare_rootfs(download_rootfs(download), rootfs, reterr) == 0)
 		r = put_image(p->config, fetch.json.data, fetch.json.size, ret, reterr);

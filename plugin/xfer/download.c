@@ -414,8 +414,12 @@ int download_step(struct download *d, struct error **reterr)
 		if (v == FAILED)
 			error_ref(err);
 		pthread_mutex_unlock(&d->dm->env.lock);
-		if (v == FAILED)
+		/* what is ready below the one that failed was registered by a thread of its own in
+		 * the original, so it comes first */
+		if (v == FAILED && !can)
 			return error_set(reterr, err);
+		if (v == FAILED)
+			error_unref(err);
 		if (d->next == d->n)
 			return 1;
 		if (!can)

@@ -26,7 +26,7 @@ struct output {
 	pthread_mutex_t lock; /* guards all that follows */
 	pthread_cond_t cond;  /* an item came, or woken was set */
 	struct item *first, *last;
-	bool woken, closed, lost;
+	bool woken, closed, lost, held;
 };
 
 static void write_log(struct log *log, enum log_level level, const char *text);
@@ -216,6 +216,29 @@ static void hand_over(struct output *o, const struct item *it)
 	}
 }
 
+/* What the handler is to be given next. The lock is held. */
+static struct item *next_item(const struct output *o)
+{
+	struct item *it = o->first;
+
+	while (it && o->held && it->kind != ITEM_LOG)
+		it = it->next;
+	return it;
+}
+
+/* The lock is held. */
+static void unlink_item(struct output *o, struct item *it)
+{
+	if (it->prev)
+		it->prev->next = it->next;
+	else
+		o->first = it->next;
+	if (it->next)
+		it->next->prev = it->prev;
+	else
+		o->last = it->prev;
+}
+
 void output_pump(struct output *o)
 {
 	for (;;) {
@@ -223,16 +246,11 @@ void output_pump(struct output *o)
 		bool lost;
 
 		pthread_mutex_lock(&o->lock);
-		it = o->first;
+		it = next_item(o);
 		lost = o->lost;
 		o->lost = false;
-		if (it) {
-			o->first = it->next;
-			if (it->next)
-				it->next->prev = NULL;
-			else
-				o->last = NULL;
-		}
+		if (it)
+			unlink_item(o, it);
 		pthread_mutex_unlock(&o->lock);
 		if (lost && o->handler.log)
 			o->handler.log(o->handler.arg, LOG_LEVEL_WARNING,
@@ -249,13 +267,36 @@ void output_wait(struct output *o, int64_t timeout_ms)
 	int64_t end = monotonic_ms() + timeout_ms, left = timeout_ms;
 
 	pthread_mutex_lock(&o->lock);
-	while (!o->first && !o->woken && !o->lost && left > 0) {
+	while (!next_item(o) && !o->woken && !o->lost && left > 0) {
 		context_wait(&CONTEXT_BACKGROUND, &o->cond, &o->lock, left);
 		left = end - monotonic_ms();
 	}
 	o->woken = false;
 	pthread_mutex_unlock(&o->lock);
 	output_pump(o);
+}
+
+void output_hold(struct output *o)
+{
+	pthread_mutex_lock(&o->lock);
+	o->held = true;
+	pthread_mutex_unlock(&o->lock);
+}
+
+void output_release(struct output *o, bool drop)
+{
+	struct item *it, *next;
+
+	pthread_mutex_lock(&o->lock);
+	o->held = false;
+	for (it = drop ? o->first : NULL; it; it = next) {
+		next = it->next;
+		if (it->kind != ITEM_LOG) {
+			unlink_item(o, it);
+			free(it);
+		}
+	}
+	pthread_mutex_unlock(&o->lock);
 }
 
 void output_wake(struct output *o)

@@ -45,6 +45,10 @@ struct log *output_log(struct output *o);
 void output_pump(struct output *o);
 /* The same, waiting up to timeout_ms for something to come. */
 void output_wait(struct output *o, int64_t timeout_ms);
+/* The pull's own thread only. From output_hold to output_release progress is kept back, log lines
+ * are not; drop: what was kept back is forgotten. */
+void output_hold(struct output *o);
+void output_release(struct output *o, bool drop);
 /* Wake output_wait from any thread. */
 void output_wake(struct output *o);
 void output_close(struct output *o);
