@@ -14,12 +14,14 @@
 /* More layers than the kernel can stack are refused before anything is asked for. */
 #define MAX_LAYERS 127
 #define WAIT_MS 50
-/* In the original the configuration's only request is nearly always through before the first layer
- * is. Here layers can be as fast: for so long they are not shown nor registered before the
- * configuration has come, */
+#define POLL_MS 2
+/* In the original the configuration is asked for first, and nearly always there before a layer is.
+ * Here threads could overtake each other: the layers begin when it is there, or so much later, */
+#define CONFIG_HEAD_START_MS 10
+/* for so long they are neither shown nor registered before it has come, */
 #define CONFIG_LEAD_MS 250
-/* and so long after their beginning they have been asked for, whatever the configuration says. */
-#define LAYERS_ASKED_MS 30
+/* and for so long what it says waits until they have been asked for. */
+#define LAYERS_ASKED_MS 250
 #define CONFIG_THREAD_STACK ((size_t)256 * 1024)
 
 /* ---- layers */
@@ -375,12 +377,13 @@ static int describe_layers(struct v2_puller *p, const struct manifest *m,
 
 /* What is wrong with the configuration ends the pull; what the layers said meanwhile is forgotten.
  */
-static void drop_layers(const struct pull_config *config, int64_t begun_ms)
+static void drop_layers(const struct pull_config *config, const struct download *download)
 {
-	int64_t left = begun_ms + LAYERS_ASKED_MS - monotonic_ms();
+	int64_t end = monotonic_ms() + LAYERS_ASKED_MS;
 
-	if (left > 0)
-		(void)context_sleep(config->ctx, left); /* a cancel is welcome, too */
+	while (download && !download_asked(download) && monotonic_ms() < end &&
+		context_sleep(config->ctx, POLL_MS) == 0)
+		;
 	output_release(config->output, /* drop= */ true);
 }
 
@@ -399,7 +402,7 @@ static int receive_parts(struct v2_puller *p, struct config_fetch *f, struct dow
 		if (!rootfs && config_fetch_done(f) &&
 			receive_config(config, f, &rootfs, reterr) < 0) {
 			if (held)
-				drop_layers(config, begun_ms);
+				drop_layers(config, download);
 			error_unref(layer_err);
 			return -1;
 		}
@@ -444,17 +447,17 @@ static int schema2_make_image(struct v2_puller *p, const struct manifest *m, con
 	struct download *download = NULL;
 	struct error *layer_err = NULL;
 	struct config_fetch fetch = {0};
-	int r = -1;
+	int r = -1, i;
 
 	if (describe_layers(p, m, &layers, reterr) < 0)
 		return -1;
 	p->config->report->phase = IMAGE_PULL_PHASE_CONFIG;
+	if (config_fetch_start(&fetch, p, &m->config, reterr) < 0)
+		goto out;
+	for (i = 0; i < CONFIG_HEAD_START_MS / POLL_MS && !config_fetch_done(&fetch); i++)
+		(void)context_sleep(p->config->ctx, POLL_MS); /* begin_layers sees a cancel */
 	(void)begin_layers(p, os, layers, m->nlayers, &download, &layer_err); /* in layer_err */
 	output_pump(p->config->output);
-	if (config_fetch_start(&fetch, p, &m->config, reterr) < 0) {
-		error_unref(layer_err);
-		goto out;
-	}
 	if (receive_parts(p, &fetch, download, layer_err, &rootfs, reterr) == 0 &&
 		compare_rootfs(download_rootfs(download), rootfs, reterr) == 0)
 		r = put_image(p->config, fetch.json.data, fetch.json.size, ret, reterr);

@@ -13,6 +13,9 @@
 #include "xfer/store.h"
 
 #define DEFAULT_PAUSE_MS 2000
+/* How long a layer that is being fetched may still become ready after one above it has failed. In
+ * the original the failed one is asked for twice, and the other is registered meanwhile. */
+#define BELOW_FAILED_MS 100
 
 struct download_manager {
 	struct layer_env env;
@@ -43,6 +46,7 @@ struct download {
 	struct rootfs *rootfs;
 	size_t n;
 	size_t next; /* the lowest one that is not registered; registered is guarded by env.lock */
+	int64_t failed_ms; /* when download_step first saw a layer that has failed; 0: not yet */
 	struct download_layer *layers;
 };
 
@@ -397,6 +401,17 @@ static bool can_register(const struct download *d)
 	return l->layer->result.state == LAYER_READY && !l->err;
 }
 
+/* A layer above has failed. Is the next one likely to be ready in a moment? The lock is held. */
+static bool wait_below(struct download *d)
+{
+	struct error *err;
+	int64_t now = monotonic_ms();
+
+	if (!d->failed_ms)
+		d->failed_ms = now;
+	return now - d->failed_ms < BELOW_FAILED_MS && judge(d, d->next, &err) == NOT_DONE;
+}
+
 int download_step(struct download *d, struct error **reterr)
 {
 	for (;;) {
@@ -411,6 +426,8 @@ int download_step(struct download *d, struct error **reterr)
 			v = judge(d, d->n - 1, &err);
 			can = can_register(d);
 		}
+		if (v == FAILED && !can && wait_below(d))
+			v = NOT_DONE;
 		if (v == FAILED)
 			error_ref(err);
 		pthread_mutex_unlock(&d->dm->env.lock);
@@ -427,6 +444,18 @@ int download_step(struct download *d, struct error **reterr)
 		if (register_one(d, d->next, reterr) < 0)
 			return -1;
 	}
+}
+
+bool download_asked(const struct download *d)
+{
+	bool asked = true;
+
+	pthread_mutex_lock(&d->dm->env.lock);
+	for (size_t i = 0; i < d->n; i++)
+		if (d->layers[i].watcher && !atomic_load(&d->layers[i].layer->asked))
+			asked = asked && d->layers[i].layer->result.state != LAYER_PENDING;
+	pthread_mutex_unlock(&d->dm->env.lock);
+	return asked;
 }
 
 const struct rootfs *download_rootfs(const struct download *d)

@@ -52,6 +52,8 @@ int download_begin(struct download_manager *dm, const struct context *ctx, struc
 	const struct download_descriptor *descriptors, size_t n, struct output *output,
 	struct download **ret, struct error **reterr);
 int download_step(struct download *d, struct error **reterr);
+/* Has every layer that does not wait for its turn been asked for, and an answer begun? */
+bool download_asked(const struct download *d);
 const struct rootfs *download_rootfs(const struct download *d);
 void download_end(struct download *d); /* NULL is allowed */
 

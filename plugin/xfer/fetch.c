@@ -278,6 +278,7 @@ static int open_answer(struct blob *b, struct answer *a, struct error **reterr)
 {
 	const struct blob_config *c = b->c;
 	struct error *err = NULL;
+	int r;
 	int64_t size;
 
 	*a = (struct answer){.offset = b->at};
@@ -286,7 +287,10 @@ static int open_answer(struct blob *b, struct answer *a, struct error **reterr)
 		log_debug(transfer_log(c->transfer),
 			"attempting to resume download of \"%s\" from %lld bytes", c->digest,
 			(long long)a->offset);
-	if (ask_blob(b, a->offset, &size, &err) < 0) {
+	r = ask_blob(b, a->offset, &size, &err);
+	if (c->asked)
+		atomic_store(c->asked, true);
+	if (r < 0) {
 		if (a->offset == 0)
 			return error_set(reterr, c->retry_on_error(err));
 		if (ask_from_start(b, reterr) < 0) {

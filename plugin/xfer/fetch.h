@@ -30,6 +30,7 @@ struct blob_config {
 	const atomic_uint *max_attempts;
 	uint32_t retry_tick_ms, pause_ms;
 	struct error *(*retry_on_error)(struct error *err); /* takes over err */
+	atomic_bool *asked; /* set when the first request was answered, or failed; may be NULL */
 
 	void *buffer; /* to read into */
 	size_t buffer_size, ring_size;

@@ -152,6 +152,7 @@ static int fetch_to_spool(struct layer *l, struct transfer *t, struct spool *spo
 		.retry_tick_ms = env->retry_tick_ms,
 		.pause_ms = env->pause_ms,
 		.retry_on_error = env->retry_on_error,
+		.asked = &l->asked,
 		.buffer_size = LAYER_IN_SIZE,
 		.ring_size = LAYER_HTTP_RING_SIZE,
 		.sink = {.write = spool_sink_write, .restart = spool_sink_restart, .arg = spool}};
@@ -201,6 +202,7 @@ static void layer_waiting(struct transfer *t, void *arg)
 {
 	struct layer *l = arg;
 
+	atomic_store(&l->asked, true);
 	transfer_update(t, l->id, "Waiting");
 }
 

@@ -76,6 +76,8 @@ struct layer {
 	char *digest, *media_type;
 	char id[16];
 	struct image_pull_descriptor descriptor;
+	/* The registry has answered a first request for it, or it waits for its turn. */
+	atomic_bool asked;
 	/* Guarded by env->lock; result is constant once its state is not LAYER_PENDING. */
 	struct layer_result result;
 	struct layer_use *uses;
