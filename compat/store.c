@@ -233,6 +233,9 @@ int store_put_image(struct towline_store *store, const void *config, size_t size
 	cleanup_stored_image struct stored_image *image = NULL;
 	cleanup_close int lock = -1;
 
+	if (store->read_only)
+		return error_set(reterr,
+			error_classf(CLASS_FORBIDDEN, "the store was opened for reading only"));
 	if (stored_image_parse(config, size, &image, reterr) < 0 ||
 		check_history(image, reterr) < 0)
 		return -1;
