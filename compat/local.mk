@@ -15,6 +15,7 @@ compat_libcompat_la_SOURCES = \
 	compat/dirs.h \
 	compat/file.c \
 	compat/file.h \
+	compat/fsck.c \
 	compat/image_remove.c \
 	compat/image_remove.h \
 	compat/image_store.c \

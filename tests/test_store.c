@@ -672,6 +672,129 @@ static void pruning(void **state)
 	folder_remove(folder);
 }
 
+/* ---- fsck
+ * ---------------------------------------------------------------------------------------------- */
+
+static unsigned fsck(struct towline_store *store, bool repair, struct lines *l)
+{
+	unsigned damaged = 0;
+	int code;
+
+	lines_init(l, false);
+	code = towline_fsck(store, 1, repair, &damaged, &l->sink);
+	if (code != IMAGE_PULL_OK)
+		fail_msg("fsck: %d %s", code, l->message);
+	return damaged;
+}
+
+static void fsck_says(
+	struct towline_store *store, bool repair, unsigned damaged, const char *expected)
+{
+	struct lines l;
+	unsigned got = fsck(store, repair, &l);
+
+	if (got != damaged || strcmp(l.text.data, expected) != 0)
+		fail_msg("expected %u %s\ngot      %u %s", damaged, expected, got, l.text.data);
+	lines_free(&l);
+}
+
+static void checking(void **state)
+{
+	char *folder = folder_make();
+	struct towline_store *store = open_store(folder);
+	const struct image_pull_metadata_store *metadata = towline_store_metadata(store);
+	cleanup_free char *expected = NULL;
+	cleanup_free char *name = NULL;
+	cleanup_free char *path = NULL;
+	struct image a, b, c;
+	struct lines l;
+
+	(void)state;
+	add_image(store, "1", "2", DATE, "foo:latest", &a);
+	add_image(store, "1", "3", DATE, "bar:latest", &b);
+	add_image(store, "1", "4", DATE, "zed:latest", &c);
+	fsck_says(store, false, 0, "");
+
+	/* A configuration with other bytes, one that is not there, two damaged notes. */
+	name = str_printf("image/overlay2/imagedb/content/sha256/%s", a.id + 7);
+	folder_write(folder, name, "{}");
+	path = str_printf("%s/image/overlay2/imagedb/content/sha256/%s", folder, b.id + 7);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(
+		metadata->set(metadata->context, "diffid-by-digest", "sha256/ab", "x", 1, NULL),
+		IMAGE_PULL_OK);
+	assert_int_equal(metadata->set(metadata->context, "v2metadata-by-diffid", "sha256/cd", "[{",
+				 2, NULL),
+		IMAGE_PULL_OK);
+	expected =
+		str_printf("image %s: failed to verify: %s\n"
+			   "reference bar:latest: its image %s is not there\n"
+			   "metadata diffid-by-digest/sha256/ab: invalid checksum digest format\n"
+			   "metadata v2metadata-by-diffid/sha256/cd: unexpected end of JSON "
+			   "input\n",
+			a.id, a.id, b.id);
+	assert_int_equal(fsck(store, false, &l), 4);
+	/* Folders are read in no order. */
+	assert_int_equal(strlen(l.text.data), strlen(expected));
+	assert_true(str_has_prefix(l.text.data, "image "));
+	lines_free(&l);
+	assert_int_equal(fsck(store, true, &l), 4);
+	assert_non_null(strstr(l.text.data, "reference foo:latest: dropped, pull it again\n"));
+	assert_non_null(strstr(l.text.data, "reference bar:latest: dropped, pull it again\n"));
+	lines_free(&l);
+	fsck_says(store, false, 0, "");
+	free(expected);
+	expected = str_printf("%.12s zed:latest\n", c.id + 7);
+	images_are(store, expected);
+	towline_store_close(store);
+	folder_remove(folder);
+}
+
+/* The files of the layers' data below dir that hold text are cut; returns how many. */
+static int cut_files(const char *dir, const char *text)
+{
+	cleanup_free char *command = str_printf("grep -rlx '%s' %s/layers --include=file | while "
+						"read -r f; do : >\"$f\"; echo; done "
+						"| wc -l",
+		text, dir);
+	FILE *f = popen(command, "r");
+	int n = -1;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &n), 1);
+	pclose(f);
+	return n;
+}
+
+/* A layer whose data is damaged is dropped with the image that needs it: the next pull brings both
+ * back. */
+static void checking_layers(void **state)
+{
+	char *folder = folder_make();
+	struct towline_store *store = open_store(folder);
+	cleanup_free char *expected = NULL;
+	struct image a, b;
+	struct lines l;
+
+	(void)state;
+	add_image(store, "bottom", "top a", DATE, "foo:latest", &a);
+	add_image(store, "bottom", "top b", DATE, "bar:latest", &b);
+	assert_int_equal(cut_files(folder, "top a"), 1);
+	assert_true(fsck(store, false, &l) > 0);
+	lines_free(&l);
+	assert_true(fsck(store, true, &l) > 0);
+	assert_non_null(strstr(l.text.data, "reference foo:latest: dropped, pull it again\n"));
+	assert_null(strstr(l.text.data, "bar"));
+	lines_free(&l);
+	fsck_says(store, false, 0, "");
+	expected = str_printf("%.12s bar:latest\n", b.id + 7);
+	images_are(store, expected);
+	add_image(store, "bottom", "top a", DATE, "foo:latest", &a);
+	fsck_says(store, false, 0, "");
+	towline_store_close(store);
+	folder_remove(folder);
+}
+
 /* ---- the border
  * ---------------------------------------------------------------------------------------- */
 
@@ -750,6 +873,8 @@ int main(void)
 		cmocka_unit_test(tag_after_remove),
 		cmocka_unit_test(remove_damaged),
 		cmocka_unit_test(pruning),
+		cmocka_unit_test(checking),
+		cmocka_unit_test(checking_layers),
 		cmocka_unit_test(read_only),
 		cmocka_unit_test(layers_gone),
 	};
