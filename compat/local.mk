@@ -75,12 +75,9 @@ compat_libcompat_la_SOURCES = \
 	compat/untar.h \
 	compat/whiteout.c \
 	compat/whiteout.h
-compat_libcompat_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -DPLUGINDIR='"$(plugindir)"' -DSYSCONFDIR='"$(sysconfdir)"'
-compat_libcompat_la_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS)
-compat_libcompat_la_LIBADD = plugin/libvalues.la $(ARCHIVE_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS)
 
 lib_LTLIBRARIES += libtowline.la
 include_HEADERS += compat/towline.h
 libtowline_la_SOURCES =
-libtowline_la_LIBADD = compat/libcompat.la
+libtowline_la_LIBADD = compat/libcompat.la $(COMPAT_LIBS)
 libtowline_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,defs

@@ -1,6 +1,6 @@
 # towline: the reference host. It sees towline.h and image_pull.h alone. All but main() is a library of its own, for tests.
-noinst_LTLIBRARIES += engines/libhost.la
-engines_libhost_la_SOURCES = \
+noinst_LIBRARIES += engines/libhost.a
+engines_libhost_a_SOURCES = \
 	engines/towline/answer.c \
 	engines/towline/cli.c \
 	engines/towline/cli.h \
@@ -17,10 +17,8 @@ engines_libhost_la_SOURCES = \
 	engines/towline/text.h \
 	engines/towline/userns.c \
 	engines/towline/userns.h
-engines_libhost_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat
 
 bin_PROGRAMS += towline
 towline_SOURCES = engines/towline/main.c
 # -DTOWLINE_ALL_COMMANDS here and above, once libtowline has fsck, rootfs, bundle, load and save.
-towline_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat
-towline_LDADD = engines/libhost.la libtowline.la
+towline_LDADD = engines/libhost.a libtowline.la

@@ -1,6 +1,6 @@
 # base and image: pure values; both the plugin and libtowline are built on them.
-noinst_LTLIBRARIES += plugin/libvalues.la
-plugin_libvalues_la_SOURCES = \
+noinst_LIBRARIES += plugin/libvalues.a
+plugin_libvalues_a_SOURCES = \
 	plugin/base/arena.c \
 	plugin/base/arena.h \
 	plugin/base/buf.c \
@@ -50,12 +50,10 @@ plugin_libvalues_la_SOURCES = \
 	plugin/image/unicode.h \
 	plugin/image/v1_image.c \
 	plugin/image/v1_image.h
-plugin_libvalues_la_CFLAGS = $(AM_CFLAGS) $(YAJL_CFLAGS) $(GCRYPT_CFLAGS)
-plugin_libvalues_la_LIBADD = $(YAJL_LIBS) $(GCRYPT_LIBS)
 
 # The rooms between "pull this reference" and the engine's callbacks.
-noinst_LTLIBRARIES += plugin/libpull.la
-plugin_libpull_la_SOURCES = \
+noinst_LIBRARIES += plugin/libpull.a
+plugin_libpull_a_SOURCES = \
 	plugin/engine.c \
 	plugin/engine.h \
 	plugin/errors.c \
@@ -117,8 +115,6 @@ plugin_libpull_la_SOURCES = \
 	plugin/xfer/store.h \
 	plugin/xfer/transfer.c \
 	plugin/xfer/transfer.h
-plugin_libpull_la_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS) $(LZMA_CFLAGS) $(ISAL_CFLAGS)
-plugin_libpull_la_LIBADD = plugin/libvalues.la $(CURL_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(LZMA_LIBS) $(BZIP2_LIBS) $(ISAL_LIBS)
 
 # The plugin: one exported symbol, no version in its name, never unloaded (libcurl and GnuTLS can't be).
 plugin_LTLIBRARIES += image_pull.la
@@ -126,8 +122,7 @@ image_pull_la_SOURCES = \
 	plugin/plugin.c \
 	plugin/plugin.h \
 	plugin/plugin_error.c
-image_pull_la_CFLAGS = $(plugin_libpull_la_CFLAGS)
-image_pull_la_LIBADD = plugin/libpull.la
+image_pull_la_LIBADD = $(PULL_LIBS)
 image_pull_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -Wl,-z,nodelete $(NO_UNDEFINED) \
 	-Wl,--version-script=$(top_srcdir)/plugin/image_pull.map
 EXTRA_image_pull_la_DEPENDENCIES = $(top_srcdir)/plugin/image_pull.map

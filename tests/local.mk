@@ -1,25 +1,12 @@
 # Unit tests: one program for each room, table-driven, cmocka.
-if HAVE_CMOCKA
-TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -I$(top_srcdir)/tests -DSRCDIR='"$(abs_top_srcdir)"'
-TEST_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-endif
 UNIT_TESTS = $(filter tests/test_%,$(TESTS))
 
 if HAVE_CMOCKA
 TESTS += tests/test_decompress tests/test_progress tests/test_transfer
 check_PROGRAMS += tests/test_decompress tests/test_progress tests/test_transfer
 tests_test_decompress_SOURCES = tests/test_decompress.c
-tests_test_decompress_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_decompress_CFLAGS = $(TEST_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS) $(LZMA_CFLAGS)
-tests_test_decompress_LDADD = plugin/libpull.la $(CMOCKA_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(LZMA_LIBS) $(BZIP2_LIBS)
 tests_test_progress_SOURCES = tests/test_progress.c
-tests_test_progress_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_progress_CFLAGS = $(TEST_CFLAGS)
-tests_test_progress_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
 tests_test_transfer_SOURCES = tests/test_transfer.c
-tests_test_transfer_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_transfer_CFLAGS = $(TEST_CFLAGS)
-tests_test_transfer_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
 endif
 
 # The downloads, over a repository and stores that do as they are told.
@@ -35,69 +22,33 @@ DOWNLOAD_FAKES = \
 	tests/fakes/layer_store.c \
 	tests/fakes/layer_store.h
 tests_test_download_SOURCES = $(DOWNLOAD_FAKES) tests/test_download.c
-tests_test_download_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_download_CFLAGS = $(TEST_CFLAGS) $(ZLIB_CFLAGS)
-tests_test_download_LDADD = plugin/libpull.la $(CMOCKA_LIBS) $(ZLIB_LIBS)
 tests_test_fetch_SOURCES = $(DOWNLOAD_FAKES) tests/test_fetch.c
-tests_test_fetch_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_fetch_CFLAGS = $(TEST_CFLAGS) $(ZLIB_CFLAGS)
-tests_test_fetch_LDADD = plugin/libpull.la $(CMOCKA_LIBS) $(ZLIB_LIBS)
 endif
 
 if HAVE_CMOCKA
 TESTS += tests/test_challenge tests/test_digest tests/test_errcode tests/test_errors tests/test_platform tests/test_reference
 check_PROGRAMS += tests/test_challenge tests/test_digest tests/test_errcode tests/test_errors tests/test_platform tests/test_reference
 tests_test_challenge_SOURCES = tests/test_challenge.c tests/random.h
-tests_test_challenge_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_challenge_CFLAGS = $(TEST_CFLAGS)
-tests_test_challenge_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
 tests_test_digest_SOURCES = tests/test_digest.c tests/random.h
-tests_test_digest_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_digest_CFLAGS = $(TEST_CFLAGS)
-tests_test_digest_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
 tests_test_errcode_SOURCES = tests/test_errcode.c tests/random.h
-tests_test_errcode_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_errcode_CFLAGS = $(TEST_CFLAGS)
-tests_test_errcode_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
 tests_test_errors_SOURCES = tests/test_errors.c tests/random.h
-tests_test_errors_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_errors_CFLAGS = $(TEST_CFLAGS)
-tests_test_errors_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
 tests_test_platform_SOURCES = tests/test_platform.c tests/random.h
-tests_test_platform_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_platform_CFLAGS = $(TEST_CFLAGS)
-tests_test_platform_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
 tests_test_reference_SOURCES = tests/test_reference.c tests/random.h
-tests_test_reference_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_reference_CFLAGS = $(TEST_CFLAGS)
-tests_test_reference_LDADD = plugin/libpull.la $(CMOCKA_LIBS)
 endif
 
 if HAVE_CMOCKA
-FAIL_ALLOC_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
+FAIL_ALLOC_LINK = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
 BASE_TESTS = tests/test_base tests/test_json tests/test_manifest tests/test_url
 TESTS += $(BASE_TESTS)
 check_PROGRAMS += $(BASE_TESTS)
 tests_test_base_SOURCES = tests/fail_alloc.h tests/random.h tests/test_base.c
-tests_test_base_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_base_CFLAGS = $(TEST_CFLAGS)
-tests_test_base_LDFLAGS = $(FAIL_ALLOC_LDFLAGS)
-tests_test_base_LDADD = plugin/libvalues.la $(CMOCKA_LIBS)
+tests_test_base_LDFLAGS = $(FAIL_ALLOC_LINK)
 tests_test_json_SOURCES = tests/fail_alloc.h tests/random.h tests/test_json.c
-tests_test_json_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_json_CFLAGS = $(TEST_CFLAGS)
-tests_test_json_LDFLAGS = $(FAIL_ALLOC_LDFLAGS)
-tests_test_json_LDADD = plugin/libvalues.la $(CMOCKA_LIBS)
+tests_test_json_LDFLAGS = $(FAIL_ALLOC_LINK)
 tests_test_manifest_SOURCES = tests/fail_alloc.h tests/random.h tests/test_manifest.c
-tests_test_manifest_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_manifest_CFLAGS = $(TEST_CFLAGS)
-tests_test_manifest_LDFLAGS = $(FAIL_ALLOC_LDFLAGS)
-tests_test_manifest_LDADD = plugin/libvalues.la $(CMOCKA_LIBS)
+tests_test_manifest_LDFLAGS = $(FAIL_ALLOC_LINK)
 tests_test_url_SOURCES = tests/fail_alloc.h tests/random.h tests/test_url.c
-tests_test_url_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_url_CFLAGS = $(TEST_CFLAGS)
-tests_test_url_LDFLAGS = $(FAIL_ALLOC_LDFLAGS)
-tests_test_url_LDADD = plugin/libvalues.la $(CMOCKA_LIBS)
+tests_test_url_LDFLAGS = $(FAIL_ALLOC_LINK)
 endif
 
 # What the original answered, case by case: tests/conformance/run drives these.
@@ -115,36 +66,17 @@ tests_conformance_unit_driver_SOURCES = \
 	tests/conformance/table_values.c \
 	tests/conformance/tables.h \
 	tests/conformance/unit_driver.c
-tests_conformance_unit_driver_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -I$(top_srcdir)/tests/conformance
-tests_conformance_unit_driver_LDADD = plugin/libpull.la compat/libcompat.la
 
 # The registry client, against a server of the tests' own.
 if HAVE_CMOCKA
 HTTP_TESTS = tests/test_auth tests/test_http tests/test_proxy tests/test_tls tests/test_transport
 TESTS += $(HTTP_TESTS)
 check_PROGRAMS += $(HTTP_TESTS)
-HTTP_TEST_CFLAGS = $(TEST_CFLAGS) $(CURL_CFLAGS) $(GNUTLS_CFLAGS)
-HTTP_TEST_LDADD = plugin/libpull.la $(CMOCKA_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS)
 tests_test_auth_SOURCES = tests/http_server.c tests/http_server.h tests/test_auth.c
-tests_test_auth_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_auth_CFLAGS = $(HTTP_TEST_CFLAGS)
-tests_test_auth_LDADD = $(HTTP_TEST_LDADD)
 tests_test_http_SOURCES = tests/http_server.c tests/http_server.h tests/test_http.c
-tests_test_http_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_http_CFLAGS = $(HTTP_TEST_CFLAGS)
-tests_test_http_LDADD = $(HTTP_TEST_LDADD)
 tests_test_proxy_SOURCES = tests/http_server.c tests/http_server.h tests/test_proxy.c
-tests_test_proxy_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_proxy_CFLAGS = $(HTTP_TEST_CFLAGS)
-tests_test_proxy_LDADD = $(HTTP_TEST_LDADD)
 tests_test_tls_SOURCES = tests/certs.c tests/certs.h tests/http_server.c tests/http_server.h tests/test_tls.c
-tests_test_tls_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_tls_CFLAGS = $(HTTP_TEST_CFLAGS)
-tests_test_tls_LDADD = $(HTTP_TEST_LDADD)
 tests_test_transport_SOURCES = tests/certs.c tests/certs.h tests/http_server.c tests/http_server.h tests/test_transport.c
-tests_test_transport_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_transport_CFLAGS = $(HTTP_TEST_CFLAGS)
-tests_test_transport_LDADD = $(HTTP_TEST_LDADD)
 endif
 include $(top_srcdir)/tests/hosts/local.mk
 
@@ -156,8 +88,6 @@ tests_conformance_pull_driver_SOURCES = \
 	tests/conformance/pull_stores.h \
 	tests/conformance/table_io.c \
 	tests/conformance/tables.h
-tests_conformance_pull_driver_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/compat -I$(top_srcdir)/tests/conformance
-tests_conformance_pull_driver_LDADD = compat/libcompat.la
 # The layer store.
 if HAVE_CMOCKA
 LAYER_TESTS = tests/test_layer_check tests/test_layer_store tests/test_tar_headers tests/test_untar
@@ -165,21 +95,9 @@ TESTS += $(LAYER_TESTS)
 check_PROGRAMS += $(LAYER_TESTS)
 LAYER_FIXTURE = tests/layer_fixture.c tests/layer_fixture.h
 tests_test_layer_check_SOURCES = tests/test_layer_check.c $(LAYER_FIXTURE)
-tests_test_layer_check_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_layer_check_CFLAGS = $(TEST_CFLAGS)
-tests_test_layer_check_LDADD = compat/libcompat.la $(CMOCKA_LIBS)
 tests_test_layer_store_SOURCES = tests/test_layer_store.c $(LAYER_FIXTURE)
-tests_test_layer_store_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_layer_store_CFLAGS = $(TEST_CFLAGS)
-tests_test_layer_store_LDADD = compat/libcompat.la $(CMOCKA_LIBS)
 tests_test_tar_headers_SOURCES = tests/test_tar_headers.c $(LAYER_FIXTURE)
-tests_test_tar_headers_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_tar_headers_CFLAGS = $(TEST_CFLAGS)
-tests_test_tar_headers_LDADD = compat/libcompat.la $(CMOCKA_LIBS)
 tests_test_untar_SOURCES = tests/test_untar.c $(LAYER_FIXTURE)
-tests_test_untar_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_untar_CFLAGS = $(TEST_CFLAGS)
-tests_test_untar_LDADD = compat/libcompat.la $(CMOCKA_LIBS)
 endif
 
 # compat's rooms.
@@ -187,48 +105,21 @@ if HAVE_CMOCKA
 COMPAT_TESTS = tests/test_config tests/test_credentials tests/test_image_store tests/test_plugin_load tests/test_reference_store tests/test_registry_service tests/test_store tests/test_streamformat
 TESTS += $(COMPAT_TESTS)
 check_PROGRAMS += $(COMPAT_TESTS)
-COMPAT_TEST_LDADD = compat/libcompat.la $(CMOCKA_LIBS)
 tests_test_config_SOURCES = tests/folder.c tests/folder.h tests/test_config.c
-tests_test_config_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_config_CFLAGS = $(TEST_CFLAGS)
-tests_test_config_LDADD = $(COMPAT_TEST_LDADD)
 tests_test_credentials_SOURCES = tests/folder.c tests/folder.h tests/test_credentials.c
-tests_test_credentials_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_credentials_CFLAGS = $(TEST_CFLAGS)
-tests_test_credentials_LDADD = $(COMPAT_TEST_LDADD)
 tests_test_image_store_SOURCES = tests/folder.c tests/folder.h tests/test_image_store.c
-tests_test_image_store_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_image_store_CFLAGS = $(TEST_CFLAGS)
-tests_test_image_store_LDADD = $(COMPAT_TEST_LDADD)
 tests_test_plugin_load_SOURCES = tests/folder.c tests/folder.h tests/test_plugin_load.c
-tests_test_plugin_load_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_plugin_load_CFLAGS = $(TEST_CFLAGS)
-tests_test_plugin_load_LDADD = $(COMPAT_TEST_LDADD)
 tests_test_reference_store_SOURCES = tests/folder.c tests/folder.h tests/test_reference_store.c
-tests_test_reference_store_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_reference_store_CFLAGS = $(TEST_CFLAGS)
-tests_test_reference_store_LDADD = $(COMPAT_TEST_LDADD)
 tests_test_registry_service_SOURCES = tests/folder.c tests/folder.h tests/test_registry_service.c
-tests_test_registry_service_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_registry_service_CFLAGS = $(TEST_CFLAGS)
-tests_test_registry_service_LDADD = $(COMPAT_TEST_LDADD)
 tests_test_store_SOURCES = tests/folder.c tests/folder.h tests/test_store.c
-tests_test_store_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_store_CFLAGS = $(TEST_CFLAGS)
-tests_test_store_LDADD = $(COMPAT_TEST_LDADD)
 tests_test_streamformat_SOURCES = tests/folder.c tests/folder.h tests/test_streamformat.c
-tests_test_streamformat_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_streamformat_CFLAGS = $(TEST_CFLAGS)
-tests_test_streamformat_LDADD = $(COMPAT_TEST_LDADD)
 endif
 
 if HAVE_CMOCKA
 TESTS += tests/test_host
 check_PROGRAMS += tests/test_host
 tests_test_host_SOURCES = tests/test_host.c
-tests_test_host_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/engines
-tests_test_host_CFLAGS = $(TEST_CFLAGS)
-tests_test_host_LDADD = engines/libhost.la libtowline.la -lutil $(CMOCKA_LIBS)
+tests_test_host_LDADD = engines/libhost.a libtowline.la -lutil $(CMOCKA_LIBS)
 endif
 
 # The command line, against real registries on the loopback.

@@ -1,7 +1,7 @@
 # Hosts that know image_pull.h and nothing else, and a test of the whole pull that knows little more.
 check_PROGRAMS += tests/hosts/border_host tests/hosts/plain_host tests/hosts/staging_host
 HOST_CPPFLAGS = -I$(top_srcdir)/plugin
-HOST_CFLAGS = $(AM_CFLAGS) $(GCRYPT_CFLAGS) -Wno-unused-parameter
+HOST_CFLAGS = $(AM_CFLAGS) -Wno-unused-parameter
 HOST_LDADD = $(GCRYPT_LIBS) -ldl
 tests_hosts_border_host_SOURCES = tests/hosts/border_host.c
 tests_hosts_border_host_CPPFLAGS = $(HOST_CPPFLAGS)
@@ -26,7 +26,4 @@ tests_test_pull_SOURCES = \
 	tests/fakes/fake_registry.c \
 	tests/fakes/fake_registry.h \
 	tests/test_pull.c
-tests_test_pull_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_test_pull_CFLAGS = $(TEST_CFLAGS)
-tests_test_pull_LDADD = plugin/libvalues.la $(CMOCKA_LIBS) -ldl
 endif
