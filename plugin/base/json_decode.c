@@ -368,19 +368,26 @@ static int decode(struct decoder *d, const struct json_value *v, const struct js
 	return 0;
 }
 
-int json_unmarshal(const void *data, size_t size, const struct json_schema *schema, void *target,
-	struct arena *arena, struct error **reterr)
+int json_decode_value(const struct json_value *v, const char *text,
+	const struct json_schema *schema, void *target, struct arena *arena, struct error **reterr)
 {
-	cleanup_json struct json *json = NULL;
-	struct decoder d = {.text = data, .arena = arena};
+	struct decoder d = {.text = text, .arena = arena};
 
-	if (json_parse(data, size, &json, reterr) < 0)
-		return -1;
-	if (decode(&d, json_root(json), schema, target, reterr) < 0) {
+	if (decode(&d, v, schema, target, reterr) < 0) {
 		error_unref(d.saved);
 		return -1;
 	}
 	if (d.saved)
 		return error_set(reterr, d.saved);
 	return 0;
+}
+
+int json_unmarshal(const void *data, size_t size, const struct json_schema *schema, void *target,
+	struct arena *arena, struct error **reterr)
+{
+	cleanup_json struct json *json = NULL;
+
+	if (json_parse(data, size, &json, reterr) < 0)
+		return -1;
+	return json_decode_value(json_root(json), data, schema, target, arena, reterr);
 }

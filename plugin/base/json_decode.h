@@ -114,6 +114,10 @@ extern const struct json_schema json_schema_bool, json_schema_int, json_schema_i
 int json_unmarshal(const void *data, size_t size, const struct json_schema *schema, void *target,
 	struct arena *arena, struct error **reterr);
 
+/* The same for a value of a document that was parsed already; text is the document's. */
+int json_decode_value(const struct json_value *v, const char *text,
+	const struct json_schema *schema, void *target, struct arena *arena, struct error **reterr);
+
 /* json.Marshal, appended: fields in the table's order, maps by key, HTML characters escaped. RAW
  * and ANY are compacted. */
 void json_marshal(struct buf *b, const struct json_schema *schema, const void *value);

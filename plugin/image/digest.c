@@ -36,7 +36,7 @@ static void gcrypt_init(void)
 			NULL); /* only answers NULL for a version that is asked for */
 }
 
-void gcrypt_ready(void)
+static void gcrypt_ready(void)
 {
 	pthread_once(&gcrypt_once, gcrypt_init);
 }

@@ -18,10 +18,6 @@ const char *digest_encoded(const char *digest);
 /* stringid.TruncateID: the first 12 characters of the encoded part. ret has 13 bytes or more. */
 void digest_short(const char *digest, char *ret);
 
-/* Initialises libgcrypt, unless somebody in this process has. Hashers see to it themselves; whoever
- * calls libgcrypt directly comes here first. */
-void gcrypt_ready(void);
-
 /* A running hash. sha256, sha384, sha512. */
 struct hasher;
 /* algorithm: "sha256", or a digest that begins with it. NULL: no memory or no such algorithm. */

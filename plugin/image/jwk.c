@@ -227,8 +227,8 @@ int jwk_check(const char *jwk, size_t size, struct error **reterr)
 
 	if (!arena)
 		return error_set(reterr, &error_no_memory);
-	if (json_unmarshal(jwk, size, &any_map, &members, arena, &err) < 0 ||
-		json_parse(jwk, size, &json, &err) < 0) {
+	if (json_parse(jwk, size, &json, &err) < 0 ||
+		json_decode_value(json_root(json), jwk, &any_map, &members, arena, &err) < 0) {
 		error_setf(reterr, "decoding JWK Public Key JSON data: %s\n", err->message);
 		error_unref(err);
 		return -1;

@@ -113,19 +113,6 @@ static const struct json_field list_fields[] = {
 static const struct json_schema list =
 	JSON_STRUCT("manifestlist.ManifestList", "ManifestList", struct document, list_fields);
 
-/* The parts that tell an index from a manifest, whatever their type. */
-struct parts {
-	struct json_text config, layers, fs_layers, manifests;
-};
-static const struct json_field parts_fields[] = {
-	{"config", offsetof(struct parts, config), &json_schema_raw, 0},
-	{"layers", offsetof(struct parts, layers), &json_schema_raw, 0},
-	{"fsLayers", offsetof(struct parts, fs_layers), &json_schema_raw, 0},
-	{"manifests", offsetof(struct parts, manifests), &json_schema_raw, 0},
-};
-static const struct json_schema parts_schema =
-	JSON_STRUCT("manifest.parts", "parts", struct parts, parts_fields);
-
 /* ---- from what was decoded to what others see */
 
 const char *manifest_text(struct arena *arena, struct json_text text)
@@ -216,24 +203,21 @@ static bool is(struct json_text text, const char *s)
 	return text.size == strlen(s) && memcmp(json_str(text), s, text.size) == 0;
 }
 
-static bool present(struct json_text raw)
+static bool has(const struct json_value *root, const char *key)
 {
-	return raw.size && !is(raw, "null");
+	const struct json_value *v = json_get(root, key);
+
+	return v && v->type != JSON_NULL;
 }
 
 /* CVE-2021-41190: what is taken for one by its header must not be the other one as well. The
  * original looks at the declared type only. */
-static int check_unambiguous(
-	struct manifest *m, bool is_list, const void *body, size_t size, struct error **reterr)
+static int check_unambiguous(bool is_list, const struct json_value *root, struct error **reterr)
 {
-	struct parts parts = {{0}, {0}, {0}, {0}};
-
-	if (json_unmarshal(body, size, &parts_schema, &parts, m->arena, reterr) < 0)
-		return -1;
-	if (is_list && (present(parts.config) || present(parts.layers) || present(parts.fs_layers)))
+	if (is_list && (has(root, "config") || has(root, "layers") || has(root, "fsLayers")))
 		return error_setf(reterr,
 			"ambiguous manifest: a list may not contain config, layers or fsLayers");
-	if (!is_list && (present(parts.manifests) || present(parts.fs_layers)))
+	if (!is_list && (has(root, "manifests") || has(root, "fsLayers")))
 		return error_setf(reterr,
 			"ambiguous manifest: an image may not contain manifests or fsLayers");
 	return 0;
@@ -242,10 +226,12 @@ static int check_unambiguous(
 static int unmarshal_schema2(struct manifest *m, const char *content_type, const void *body,
 	size_t size, struct error **reterr)
 {
+	cleanup_json struct json *json = NULL;
 	struct document document = {0};
 	bool oci = strcmp(content_type, MEDIA_TYPE_OCI_MANIFEST) == 0;
 
-	if (json_unmarshal(body, size, &schema2, &document, m->arena, reterr) < 0)
+	if (json_parse(body, size, &json, reterr) < 0 ||
+		json_decode_value(json_root(json), body, &schema2, &document, m->arena, reterr) < 0)
 		return -1;
 	m->kind = MANIFEST_SCHEMA2;
 	if (oci &&
@@ -254,7 +240,7 @@ static int unmarshal_schema2(struct manifest *m, const char *content_type, const
 	else if (!is(document.media_type, MEDIA_TYPE_SCHEMA2))
 		return error_setf(reterr, "mediaType in manifest should be '%s' not '%s'",
 			MEDIA_TYPE_SCHEMA2, json_str(document.media_type));
-	if (check_unambiguous(m, false, body, size, reterr) < 0)
+	if (check_unambiguous(false, json_root(json), reterr) < 0)
 		return -1;
 	return fill(m, &document, &document.layers, reterr);
 }
@@ -262,10 +248,12 @@ static int unmarshal_schema2(struct manifest *m, const char *content_type, const
 static int unmarshal_list(struct manifest *m, const char *content_type, const void *body,
 	size_t size, struct error **reterr)
 {
+	cleanup_json struct json *json = NULL;
 	struct document document = {0};
 	bool oci = strcmp(content_type, MEDIA_TYPE_OCI_INDEX) == 0;
 
-	if (json_unmarshal(body, size, &list, &document, m->arena, reterr) < 0)
+	if (json_parse(body, size, &json, reterr) < 0 ||
+		json_decode_value(json_root(json), body, &list, &document, m->arena, reterr) < 0)
 		return -1;
 	m->kind = oci ? MANIFEST_OCI_INDEX : MANIFEST_LIST;
 	if (!oci && !is(document.media_type, MEDIA_TYPE_LIST))
@@ -275,7 +263,7 @@ static int unmarshal_list(struct manifest *m, const char *content_type, const vo
 		return error_setf(reterr,
 			"if present, mediaType in image index should be '%s' not '%s'",
 			MEDIA_TYPE_OCI_INDEX, json_str(document.media_type));
-	if (check_unambiguous(m, true, body, size, reterr) < 0)
+	if (check_unambiguous(true, json_root(json), reterr) < 0)
 		return -1;
 	return fill(m, &document, &document.manifests, reterr);
 }

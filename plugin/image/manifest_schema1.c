@@ -118,9 +118,8 @@ static int parse_protected_header(
 	if (jose_base64_decode(
 		    &text, json_str(s->protected_header), s->protected_header.size, &err) < 0)
 		return wrap("base64 decode error", err, reterr);
-	if (json_unmarshal(text.size ? text.data : "", text.size, &any_map, &members, arena, &err) <
-			0 ||
-		json_parse(text.data, text.size, ret, &err) < 0)
+	if (json_parse(text.size ? text.data : "", text.size, ret, &err) < 0 ||
+		json_decode_value(json_root(*ret), text.data, &any_map, &members, arena, &err) < 0)
 		return wrap("error unmarshalling protected header", err, reterr);
 	return 0;
 }
