@@ -16,7 +16,6 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "tar_reader.h"
 #include "tree.h"
 
 #define SPOOL_NAME "dir-times"
@@ -89,17 +88,17 @@ static int flush(struct dir_times *d, struct error **reterr)
 	return 0;
 }
 
-int dir_times_add(struct dir_times *d, const char *path, size_t size, const struct tar_entry *entry,
-	bool mode, struct error **reterr)
+int dir_times_add(struct dir_times *d, const char *path, size_t size,
+	const struct timespec times[2], uint32_t mode, struct error **reterr)
 {
 	struct record r = {
 		.size = (uint32_t)(sizeof(r) + size + sizeof(uint32_t)),
 		.path_size = (uint32_t)size,
-		.mode = mode ? entry->mode : UINT32_MAX,
-		.times = {entry->atime, entry->mtime},
+		.mode = mode,
+		.times = {times[0], times[1]},
 	};
 
-	d->late_modes |= mode;
+	d->late_modes |= mode != UINT32_MAX;
 	d->records++;
 	if (d->used + r.size > sizeof(d->buffer) && flush(d, reterr) < 0)
 		return -1;

@@ -5,6 +5,8 @@ compat_libcompat_la_SOURCES = \
 	compat/base64.h \
 	compat/bundle_list.c \
 	compat/config.c \
+	compat/copy_file.c \
+	compat/copy_tree.h \
 	compat/credential_helper.c \
 	compat/credential_helper.h \
 	compat/credentials.c \
@@ -22,6 +24,8 @@ compat_libcompat_la_SOURCES = \
 	compat/image_store.h \
 	compat/images.c \
 	compat/images.h \
+	compat/implicit.c \
+	compat/implicit.h \
 	compat/ip.c \
 	compat/ip.h \
 	compat/layer_care.c \
@@ -36,6 +40,7 @@ compat_libcompat_la_SOURCES = \
 	compat/layer_store.c \
 	compat/layer_store.h \
 	compat/layer_sync.c \
+	compat/merge_layers.c \
 	compat/metadata_store.c \
 	compat/metadata_store.h \
 	compat/pem.c \
@@ -52,6 +57,8 @@ compat_libcompat_la_SOURCES = \
 	compat/registry_service.c \
 	compat/registry_tls.c \
 	compat/registry_tls.h \
+	compat/rootfs.c \
+	compat/rootfs_dir.h \
 	compat/sink.c \
 	compat/sink.h \
 	compat/store.c \

@@ -23,6 +23,7 @@ void tree_init(struct tree *t, int root)
 	t->root = root;
 	t->depth = 0;
 	t->path[0] = '\0';
+	t->made = NULL;
 }
 
 static size_t level_end(const struct tree *t, unsigned depth)
@@ -129,6 +130,16 @@ static int make_folder(int dir, const char *name)
 	return 0;
 }
 
+static void tell_made(const struct tree *t, unsigned depth, const char *name)
+{
+	char path[PATH_MAX];
+	size_t end = level_end(t, depth);
+	int n = snprintf(path, sizeof(path), "%.*s%s%s", (int)end, t->path, end ? "/" : "", name);
+
+	if (t->made && n > 0 && (size_t)n < sizeof(path))
+		t->made(t->made_arg, path);
+}
+
 /* A component that is no folder: put a symlink's target in front of the rest. */
 static int expand(struct tree *t, int dir, const char *name, const char *rest, unsigned *depth,
 	const char **link_end)
@@ -200,6 +211,7 @@ static int walk(struct tree *t, unsigned flags, unsigned *ret_depth)
 			err = make_folder(dir, component);
 			if (err)
 				return err;
+			tell_made(t, depth, component);
 			fd = openat(dir, component, FOLDER);
 		}
 		if (fd < 0 && (errno == ENOTDIR || errno == ELOOP)) {

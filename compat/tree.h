@@ -24,6 +24,9 @@ struct tree {
 	char path[PATH_MAX]; /* of the folders that are open: "usr/share/doc" */
 	struct tree_level level[PATH_MAX / 2];
 	char rest[2 * PATH_MAX]; /* what is still to be resolved */
+	/* Told of each parent that TREE_MAKE makes; may be NULL. */
+	void (*made)(void *arg, const char *path);
+	void *made_arg;
 };
 
 void tree_init(struct tree *t, int root);

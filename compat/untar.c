@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "dir_times.h"
+#include "implicit.h"
 #include "tar_headers.h"
 #include "tar_reader.h"
 #include "tree.h"
@@ -33,6 +34,7 @@ struct untar {
 	struct tar_reader *reader;
 	struct tar_headers *headers;
 	struct dir_times *times;
+	struct implicit_writer implicit;
 	int tree_fd;
 	int shadow_fd; /* -1: nothing was replaced so far */
 	unsigned nshadow;
@@ -414,22 +416,26 @@ static int finish_folder(struct untar *u, int fd, struct error **reterr)
 
 	if (set_metadata(u, fd, now, reterr) < 0)
 		return -1;
-	return dir_times_add(
-		u->times, u->place.path, u->place.path_size, &u->entry, now != mode, reterr);
+
+	const struct timespec times[2] = {u->entry.atime, u->entry.mtime};
+
+	return dir_times_add(u->times, u->place.path, u->place.path_size, times,
+		now != mode ? mode : UINT32_MAX, reterr);
 }
 
 static int unpack_folder(struct untar *u, struct error **reterr)
 {
 	const struct tree_place *p = &u->place;
 	mode_t mode = u->dirs_late ? 0700 : u->entry.mode & 0777;
-	bool hidden = false;
+	bool hidden = false, made = true;
 	struct stat st;
 	int fd;
 
 	if (mkdirat(p->dir, p->base, mode) < 0) {
 		if (errno != EEXIST || fstatat(p->dir, p->base, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return fail("mkdir", p->path, errno, reterr);
-		if (!S_ISDIR(st.st_mode)) {
+		made = !S_ISDIR(st.st_mode);
+		if (made) {
 			if (make_room(u, &st, &hidden, reterr) < 0)
 				return -1;
 			if (mkdirat(p->dir, p->base, mode) < 0)
@@ -442,6 +448,8 @@ static int unpack_folder(struct untar *u, struct error **reterr)
 	if (err)
 		return fail("open", p->path, err, reterr);
 	u->result.disk += DISK_BLOCK;
+	if (!made)
+		implicit_add(&u->implicit, p->path, false);
 	/* It replaces what the layers below have there. */
 	if (hidden && set_opaque(u, fd, reterr) < 0)
 		return -1;
@@ -548,11 +556,17 @@ static int unpack_all(struct untar *u, struct error **reterr)
 
 	uint64_t headers = 0;
 
-	if (dir_times_apply(u->times, &u->tree, u->tree_fd, reterr) < 0 ||
+	if (implicit_finish(&u->implicit, reterr) < 0 ||
+		dir_times_apply(u->times, &u->tree, u->tree_fd, reterr) < 0 ||
 		tar_headers_finish(u->headers, &headers, reterr) < 0)
 		return -1;
 	u->result.disk += (int64_t)headers;
 	return 0;
+}
+
+static void made_parent(void *arg, const char *path)
+{
+	implicit_add(arg, path, true);
 }
 
 static int prepare(struct untar *u, struct error **reterr)
@@ -565,6 +579,8 @@ static int prepare(struct untar *u, struct error **reterr)
 	if (u->tree_fd < 0 || fchmod(u->tree_fd, 0755) < 0)
 		return error_set(reterr, error_path("open", TREE_DIR, error_errno(errno)));
 	tree_init(&u->tree, u->tree_fd);
+	u->tree.made = made_parent;
+	u->tree.made_arg = &u->implicit;
 	if (tar_headers_create(layer, TAR_HEADERS_FILE, &u->headers, reterr) < 0 ||
 		dir_times_new(layer, &u->times, reterr) < 0)
 		return -1;
@@ -582,6 +598,7 @@ int untar(const struct untar_options *options, struct untar_result *ret, bool *r
 	memset(u, 0, offsetof(struct untar, entry));
 	u->options = options;
 	u->tree_fd = u->shadow_fd = -1;
+	u->implicit = IMPLICIT_WRITER(options->layer);
 	u->dirs_late = geteuid() != 0;
 	tree_init(&u->tree, -1);
 
@@ -596,6 +613,7 @@ int untar(const struct untar_options *options, struct untar_result *ret, bool *r
 	tar_reader_free(u->reader);
 	tar_headers_free(u->headers);
 	dir_times_free(u->times);
+	implicit_close(&u->implicit);
 	tree_done(&u->tree);
 	closep(&u->shadow_fd);
 	closep(&u->tree_fd);
