@@ -10,11 +10,13 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -297,6 +299,75 @@ static void write_fails(void **state)
 	folder_remove(folder);
 }
 
+/* A process killed at any moment leaves a whole file, which the others go on with. */
+static void killed(void **state)
+{
+	char *folder = folder_make();
+	struct reference_store *store = open_store(folder, REFERENCE_STORE_FAST);
+	char name[64];
+
+	(void)state;
+	assert_int_equal(add(store, "kept", ID_B), 0);
+	for (int i = 0; i < 20; i++) {
+		const struct timespec pause = {.tv_nsec = (long)i * 500 * 1000};
+		pid_t child = fork();
+
+		assert_true(child >= 0);
+		if (!child) {
+			for (int n = 0;; n++) {
+				snprintf(name, sizeof(name), "k%d:t%d", i, n);
+				(void)add(store, name, ID_A); /* what it did not do is nothing */
+			}
+		}
+		nanosleep(&pause, NULL);
+		assert_int_equal(kill(child, SIGKILL), 0);
+		assert_int_equal(waitpid(child, NULL, 0), child);
+		assert_true(points_to(store, "kept", ID_B));
+		snprintf(name, sizeof(name), "p%d", i);
+		assert_int_equal(add(store, name, ID_A), 0);
+	}
+	for (int i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		assert_true(points_to(store, name, ID_A));
+	}
+	reference_store_free(store);
+	folder_remove(folder);
+}
+
+/* A file that is cut anywhere, or has any one byte wrong, is taken or refused, and stays. */
+static void cut_and_bent(void **state)
+{
+	static const char whole[] = "{\"Repositories\":{\"foo\":{\"foo:latest\":\"" ID_A
+				    "\"},\"x/y\":{\"x/y@" ID_B "\":\"" ID_B "\"}}}";
+	char *folder = folder_make();
+	cleanup_free char *path = folder_path(folder, FILE_NAME);
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(whole); i++) {
+		struct reference_store *store = NULL;
+		cleanup_error struct error *err = NULL;
+		cleanup_free char *after = NULL;
+		char text[sizeof(whole)];
+		size_t size = i < sizeof(whole) ? i : sizeof(whole) - 1;
+
+		memcpy(text, whole, sizeof(whole));
+		if (i >= sizeof(whole))
+			text[i - sizeof(whole)] ^= 0x15;
+		folder_write_bytes(folder, FILE_NAME, text, size);
+		if (reference_store_open(path, 0, &store, &err) == 0) {
+			cleanup_reference_list struct reference_list list = {NULL, 0};
+
+			assert_int_equal(reference_store_all(store, &list, NULL), 0);
+		} else {
+			assert_true(*err->message != '\0');
+		}
+		reference_store_free(store);
+		after = folder_read(folder, FILE_NAME);
+		assert_memory_equal(after, text, size);
+	}
+	folder_remove(folder);
+}
+
 static void modes(void **state)
 {
 	char *folder = folder_make();
@@ -321,6 +392,8 @@ int main(void)
 		cmocka_unit_test(damaged),
 		cmocka_unit_test(damaged_later),
 		cmocka_unit_test(write_fails),
+		cmocka_unit_test(killed),
+		cmocka_unit_test(cut_and_bent),
 		cmocka_unit_test(modes),
 	};
 
