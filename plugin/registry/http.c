@@ -8,6 +8,7 @@
 #include "base/url.h"
 #include "registry/http_internal.h"
 
+#define LOOK_INTERVAL_MS 50      /* see is_worth_waking */
 #define CONNECT_TIMEOUT_MS 30000 /* the original's net.Dialer */
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -323,7 +324,7 @@ static int await_bytes(struct exchange *x, const struct context *ctx, struct err
 	pthread_mutex_lock(&x->lock);
 	atomic_store(&x->reader_waits, true);
 	while (ring_used(x) == 0 && !atomic_load(&x->done) && !cancel_fired(ctx->cancel))
-		context_wait(ctx, &x->cond, &x->lock, -1);
+		context_wait(ctx, &x->cond, &x->lock, x->blob ? LOOK_INTERVAL_MS : -1);
 	atomic_store(&x->reader_waits, false);
 	pthread_mutex_unlock(&x->lock);
 	cancelled = cancel_fired(ctx->cancel);

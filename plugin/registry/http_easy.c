@@ -11,7 +11,6 @@
 
 #include "registry/http_internal.h"
 
-#define BLOB_BUFFER_SIZE (128 * 1024)
 #define MAX_INFORMATIONAL 5 /* Go's max1xxResponses */
 #define MAX_JUNK 4096
 #define KEEPALIVE_SECONDS 30
@@ -209,6 +208,7 @@ static void ring_put(struct exchange *x, const char *data, size_t n)
 	/* sequentially consistent, as is the reader's flag: one of the two sees the other */
 	atomic_store(&x->head, head + n);
 	x->wake = true;
+	x->turn_bytes += n;
 }
 
 /* An answer without a status line: curl takes it for HTTP/0.9, Go refuses it. */
@@ -246,6 +246,7 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 		if (x->ring_size - ring_used(x) < n) {
 			x->paused_since = x->last_data;
 			x->wake = true;
+			x->turn_bytes = 0; /* whatever is there is to be read now */
 			return CURL_WRITEFUNC_PAUSE;
 		}
 		atomic_store(&x->paused, false);
@@ -499,8 +500,7 @@ static int set_request(struct exchange *x, const struct http_request *request)
 	}
 	if (strcmp(request->method, x->is_head ? "HEAD" : request->body ? "POST" : "GET") != 0)
 		SET(CURLOPT_CUSTOMREQUEST, request->method);
-	if (x->blob)
-		SET(CURLOPT_BUFFERSIZE, (long)BLOB_BUFFER_SIZE);
+	SET(CURLOPT_BUFFERSIZE, (long)http_buffer_size(x));
 	return 0;
 }
 

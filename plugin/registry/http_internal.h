@@ -92,6 +92,7 @@ struct exchange {
 	int64_t started, last_data, paused_since;
 	struct error *fault; /* why a callback of ours gave up */
 	bool wake;           /* the reader is to be told after this turn of the loop */
+	size_t turn_bytes;   /* that came in this turn */
 
 	/* the lock: */
 	pthread_mutex_t lock;
@@ -119,6 +120,16 @@ void exchange_wake(struct exchange *x);
 static inline size_t ring_used(const struct exchange *x)
 {
 	return atomic_load(&x->head) - atomic_load(&x->tail);
+}
+
+/* What curl reads at once: what does not fit into the ring it has to copy once more. */
+static inline size_t http_buffer_size(const struct exchange *x)
+{
+	size_t size = x->ring_size / 2;
+
+	if (!x->blob || size < CURL_MAX_WRITE_SIZE)
+		return CURL_MAX_WRITE_SIZE;
+	return size < 128 * 1024 ? size : 128 * 1024;
 }
 
 /* ---- the client and its loop (http_loop.c) */

@@ -186,6 +186,14 @@ static void end_exchange(struct exchange *x, struct error *err)
 	exchange_unref(x); /* the loop's */
 }
 
+/* A full buffer says that more is waiting in the socket: then let the reader sleep until a good
+ * part of the ring is full, which spares both sides most of the switching. It looks by itself too.
+ */
+static bool is_worth_waking(const struct exchange *x)
+{
+	return !x->blob || x->turn_bytes < http_buffer_size(x) || ring_used(x) >= x->ring_size / 4;
+}
+
 /* What curl has no callback for: a TLS session came to be, a reader is to be told of bytes. */
 static void look_after(struct pool *pool)
 {
@@ -194,10 +202,11 @@ static void look_after(struct pool *pool)
 	for (x = pool->active; x; x = x->next) {
 		if (!x->hooked && x->fd >= 0)
 			http_tls_hook(x);
-		if (x->wake) {
+		if (x->wake && is_worth_waking(x)) {
 			x->wake = false;
 			exchange_wake(x);
 		}
+		x->turn_bytes = 0;
 	}
 }
 
