@@ -351,6 +351,22 @@ static int receive_config(const struct pull_config *config, struct config_fetch 
 
 /* ---- schema 2 and OCI */
 
+/* Beyond the original, which unpacks whatever a manifest lists: what says that it is something else
+ * than a layer (a signature, an attestation, a chart) is not one. */
+static int check_layer_type(const struct descriptor *d, struct error **reterr)
+{
+	static const char *const layer_types[] = {
+		"application/vnd.docker.", "application/vnd.oci.image.layer.", "application/x-"};
+	size_t i;
+
+	if (!*d->media_type || !strcmp(d->media_type, "application/octet-stream"))
+		return 0;
+	for (i = 0; i < ARRAY_SIZE(layer_types); i++)
+		if (str_has_prefix(d->media_type, layer_types[i]))
+			return 0;
+	return error_setf(reterr, "%s is no layer: its media type is %s", d->digest, d->media_type);
+}
+
 static int describe_layers(struct v2_puller *p, const struct manifest *m,
 	struct download_descriptor **ret, struct error **reterr)
 {
@@ -369,6 +385,8 @@ static int describe_layers(struct v2_puller *p, const struct manifest *m,
 			return -1;
 		if (d->size < -1)
 			return error_setf(reterr, "layer %s has a negative size", d->digest);
+		if (check_layer_type(d, reterr) < 0)
+			return -1;
 		describe_layer(p, d->digest, d->media_type, d->size, &layers[i]);
 	}
 	*ret = steal_ptr(&layers);
