@@ -54,8 +54,8 @@ static int run_command(struct cli *cli, int argc, char **argv)
 		{"tag", command_tag},
 		{"rm", command_rm},
 		{"prune", command_prune},
-#ifdef TOWLINE_ALL_COMMANDS
 		{"fsck", command_fsck},
+#ifdef TOWLINE_ALL_COMMANDS
 		{"rootfs", command_rootfs},
 		{"bundle", command_bundle},
 		{"load", command_load},

@@ -46,7 +46,6 @@ int command_prune(struct cli *cli, int argc, char **argv)
 	return ended(cli, &answer, code);
 }
 
-#ifdef TOWLINE_ALL_COMMANDS
 int command_fsck(struct cli *cli, int argc, char **argv)
 {
 	bool deep = false, repair = false;
@@ -76,6 +75,7 @@ int command_fsck(struct cli *cli, int argc, char **argv)
 	return status == CLI_OK && damaged > 0 && !repair ? CLI_FAILED : status;
 }
 
+#ifdef TOWLINE_ALL_COMMANDS
 int command_rootfs(struct cli *cli, int argc, char **argv)
 {
 	struct answer answer cleanup(answer_free) = {0};
