@@ -203,12 +203,12 @@ static void store_log(void *context, int level, const char *message)
 	cli_log(context, level, message);
 }
 
-int cli_open_store(struct cli *cli, bool read_only)
+int cli_open_store(struct cli *cli, enum cli_access access_wanted)
 {
 	struct answer answer cleanup(answer_free) = {0};
 	struct towline_store_options options = {
 		.struct_size = sizeof(options),
-		.read_only = read_only,
+		.read_only = access_wanted == CLI_READ,
 		.log = store_log,
 		.log_context = cli,
 	};
@@ -220,14 +220,24 @@ int cli_open_store(struct cli *cli, bool read_only)
 		return status;
 	options.root = cli->root ? cli->root : cli->config->data_root;
 	options.fast = !cli->config->durable;
-	/* Looking does not make a store. */
-	if (read_only && access(options.root, F_OK) != 0 && errno == ENOENT)
+	if (access_wanted != CLI_MAKE && access(options.root, F_OK) != 0 && errno == ENOENT)
 		return CLI_OK;
 	code = towline_store_open(&options, &cli->store, &answer.sink);
 	if (code == IMAGE_PULL_OK)
 		return CLI_OK;
 	cli->store = NULL;
 	return cli_failed(cli, answer_message(&answer, code));
+}
+
+int cli_open_store_of(struct cli *cli, enum cli_access access_wanted, const char *image)
+{
+	int status = cli_open_store(cli, access_wanted);
+
+	if (status == CLI_OK && !cli->store) {
+		cli_error("No such image: %s", image);
+		status = CLI_FAILED;
+	}
+	return status;
 }
 
 void cli_close(struct cli *cli)

@@ -69,9 +69,15 @@ void cli_log(const struct cli *cli, int level, const char *message);
 int cli_failed(const struct cli *cli, const char *message);
 /* Who is not root is in a user namespace afterwards, if that is possible. */
 int cli_load_config(struct cli *cli);
-/* Loads the configuration, if it was not, and opens the store. Where nothing was ever stored and
- * read_only is asked for, cli->store stays NULL: an empty store. */
-int cli_open_store(struct cli *cli, bool read_only);
+enum cli_access {
+	CLI_READ,   /* to look at; where nothing was ever stored, cli->store stays NULL */
+	CLI_CHANGE, /* the same, and to change it */
+	CLI_MAKE    /* made if it is not there */
+};
+/* Loads the configuration, if it was not, and opens the store. */
+int cli_open_store(struct cli *cli, enum cli_access access);
+/* The same for a command on that image: a store that is not there does not have it. */
+int cli_open_store_of(struct cli *cli, enum cli_access access, const char *image);
 void cli_close(struct cli *cli);
 /* 0, or -1 after a line on stderr: what was printed did not all arrive. */
 int cli_flush(FILE *out);

@@ -194,7 +194,7 @@ int command_images(struct cli *cli, int argc, char **argv)
 
 	answer_init(&answer, json ? image_json : image_rows, json ? (void *)&list : (void *)&table);
 	if (status == CLI_OK)
-		status = cli_open_store(cli, true);
+		status = cli_open_store(cli, CLI_READ);
 	if (status != CLI_OK)
 		return status;
 	if (json)
@@ -270,7 +270,7 @@ int command_inspect(struct cli *cli, int argc, char **argv)
 	int status = cli_parse_command(NULL, 0, 1, -1, argc, argv, &nargs);
 
 	if (status == CLI_OK)
-		status = cli_open_store(cli, true);
+		status = cli_open_store(cli, CLI_READ);
 	if (status != CLI_OK)
 		return status;
 	printf("[");
@@ -303,7 +303,7 @@ int command_tag(struct cli *cli, int argc, char **argv)
 
 	answer_init(&answer, NULL, NULL);
 	if (status == CLI_OK)
-		status = cli_open_store(cli, false);
+		status = cli_open_store_of(cli, CLI_CHANGE, argv[1]);
 	if (status != CLI_OK)
 		return status;
 	code = towline_tag(cli->store, argv[1], argv[2], &answer.sink);
@@ -318,7 +318,7 @@ int command_rm(struct cli *cli, int argc, char **argv)
 	int status = cli_parse_command(options, 1, 1, -1, argc, argv, &nargs);
 
 	if (status == CLI_OK)
-		status = cli_open_store(cli, false);
+		status = cli_open_store_of(cli, CLI_CHANGE, argv[1]);
 	if (status != CLI_OK)
 		return status;
 	for (int i = 1; i <= nargs; i++) {

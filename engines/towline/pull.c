@@ -393,7 +393,7 @@ static int run(struct pull_command *c)
 	if (status == CLI_OK)
 		status = make_registry_service(c);
 	if (status == CLI_OK)
-		status = cli_open_store(c->cli, false);
+		status = cli_open_store(c->cli, CLI_MAKE);
 	if (status != CLI_OK)
 		return status;
 	find_credentials(c);

@@ -32,7 +32,7 @@ int command_prune(struct cli *cli, int argc, char **argv)
 
 	answer_init(&answer, answer_print, stdout);
 	if (status == CLI_OK)
-		status = cli_open_store(cli, dry_run);
+		status = cli_open_store(cli, CLI_CHANGE); /* a dry run asks for the store's locks */
 	if (status != CLI_OK)
 		return status;
 	prune.dry_run = dry_run;
@@ -60,7 +60,7 @@ int command_fsck(struct cli *cli, int argc, char **argv)
 
 	answer_init(&answer, answer_print, stdout);
 	if (status == CLI_OK)
-		status = cli_open_store(cli, !repair);
+		status = cli_open_store(cli, repair ? CLI_CHANGE : CLI_READ);
 	if (status != CLI_OK)
 		return status;
 	if (cli->store)
@@ -84,7 +84,7 @@ int command_rootfs(struct cli *cli, int argc, char **argv)
 
 	answer_init(&answer, NULL, NULL);
 	if (status == CLI_OK)
-		status = cli_open_store(cli, false);
+		status = cli_open_store_of(cli, CLI_CHANGE, argv[1]);
 	if (status != CLI_OK)
 		return status;
 	code = towline_rootfs(cli->store, argv[1], argv[2], &answer.sink);
@@ -104,7 +104,11 @@ int command_bundle(struct cli *cli, int argc, char **argv)
 			argv[0], remove ? "--remove takes a bundle's folder and nothing else"
 					: "an image and a folder are needed");
 	if (status == CLI_OK)
-		status = cli_open_store(cli, false);
+		status = cli_open_store(cli, CLI_CHANGE);
+	if (status == CLI_OK && !cli->store) {
+		cli_error(remove ? "No such bundle: %s" : "No such image: %s", argv[1]);
+		status = CLI_FAILED;
+	}
 	if (status != CLI_OK)
 		return status;
 	towline_text_init(&how);
@@ -129,7 +133,7 @@ int command_load(struct cli *cli, int argc, char **argv)
 
 	answer_init(&answer, answer_print, stdout);
 	if (status == CLI_OK)
-		status = cli_open_store(cli, false);
+		status = cli_open_store(cli, CLI_MAKE);
 	if (status != CLI_OK)
 		return status;
 	code = towline_load(cli->store, argv[1], &answer.sink);
@@ -144,13 +148,9 @@ int command_save(struct cli *cli, int argc, char **argv)
 
 	answer_init(&answer, NULL, NULL);
 	if (status == CLI_OK)
-		status = cli_open_store(cli, true);
+		status = cli_open_store_of(cli, CLI_READ, argv[1]);
 	if (status != CLI_OK)
 		return status;
-	if (!cli->store) {
-		cli_error("No such image: %s", argv[1]);
-		return CLI_FAILED;
-	}
 	code = towline_save(cli->store, argv[1], argv[2], &answer.sink);
 	return ended(cli, &answer, code);
 }

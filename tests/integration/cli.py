@@ -406,6 +406,11 @@ def images_and_names(site):
     """images, tag, rm: names come and go, with the last one the image"""
     store = Store(site)
     check(store.ok("images").out.split() == "REPOSITORY TAG IMAGE ID CREATED SIZE".split())
+    store.ok("prune")
+    store.ok("fsck", "--repair")
+    for args in (("tag", "x", "y"), ("rm", "x"), ("rootfs", "x", store.dir + "/fs"), ("save", "x", store.dir + "/tar"),
+                 ("bundle", "x", store.dir + "/b")):
+        store.fails(1, "No such image: x", *args)
     check(not os.path.exists(store.root), "looking made a store")
     store.ok("pull", "-q", site.app("two"))
     store.ok("tag", site.app("two"), "mine")
