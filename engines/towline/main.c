@@ -55,8 +55,8 @@ static int run_command(struct cli *cli, int argc, char **argv)
 		{"rm", command_rm},
 		{"prune", command_prune},
 		{"fsck", command_fsck},
-#ifdef TOWLINE_ALL_COMMANDS
 		{"rootfs", command_rootfs},
+#ifdef TOWLINE_ALL_COMMANDS
 		{"bundle", command_bundle},
 		{"load", command_load},
 		{"save", command_save},

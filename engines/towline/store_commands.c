@@ -75,7 +75,6 @@ int command_fsck(struct cli *cli, int argc, char **argv)
 	return status == CLI_OK && damaged > 0 && !repair ? CLI_FAILED : status;
 }
 
-#ifdef TOWLINE_ALL_COMMANDS
 int command_rootfs(struct cli *cli, int argc, char **argv)
 {
 	struct answer answer cleanup(answer_free) = {0};
@@ -91,6 +90,7 @@ int command_rootfs(struct cli *cli, int argc, char **argv)
 	return ended(cli, &answer, code);
 }
 
+#ifdef TOWLINE_ALL_COMMANDS
 int command_bundle(struct cli *cli, int argc, char **argv)
 {
 	bool remove = false;
