@@ -350,6 +350,33 @@ static int make_instance(struct pull_command *c)
 
 /* ---- the pull */
 
+/* What the error says to machines: for --log-level debug. */
+static void log_error_info(struct pull_command *c, const struct image_pull_error_info *info)
+{
+	static const char *const classes[] = {"none", "NotFound", "InvalidParameter", "Conflict",
+		"Unauthorized", "Unavailable", "Forbidden", "System", "NotModified",
+		"NotImplemented", "Unknown", "Cancelled", "Deadline", "DataLoss"};
+	static const char *const phases[] = {"none", "resolve", "ping", "tags", "manifest",
+		"config", "layer", "register", "store"};
+	char line[1024];
+	size_t i;
+
+	snprintf(line, sizeof(line),
+		"the pull failed: class %s, phase %s, endpoint \"%s\", HTTP status %d, "
+		"registry code \"%s\"",
+		(size_t)info->error_class < sizeof(classes) / sizeof(*classes)
+			? classes[info->error_class]
+			: "?",
+		(size_t)info->phase < sizeof(phases) / sizeof(*phases) ? phases[info->phase] : "?",
+		info->endpoint, info->http_status, info->registry_code);
+	cli_log(c->cli, IMAGE_PULL_LOG_DEBUG, line);
+	for (i = 0; i < info->nattempts; i++) {
+		snprintf(line, sizeof(line), "tried %s: %s", info->attempts[i]->endpoint,
+			info->attempts[i]->message);
+		cli_log(c->cli, IMAGE_PULL_LOG_DEBUG, line);
+	}
+}
+
 static int pull(struct pull_command *c)
 {
 	struct image_pull_request request = {
@@ -375,6 +402,8 @@ static int pull(struct pull_command *c)
 		cli_error("write error: %s", strerror(c->write_error));
 		status = CLI_FAILED;
 	} else if (ret != 0) {
+		if (error)
+			log_error_info(c, c->plugin->error_info(error));
 		status = cli_failed(
 			c->cli, error ? c->plugin->error_info(error)->message : "out of memory");
 	}

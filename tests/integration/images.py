@@ -166,9 +166,11 @@ class Site:
         layout.name(layout.list_of(arches), "list")
         layout.name(layout.list_of(arches[1:]), "foreign")
         oci = "oci:%s:" % layout.path
-        for tag in ("one", "two", "again", "raw", "three"):
+        for tag in ("one", "two", "again", "three"):
             self.plain.push(oci + tag, "team/app:" + tag, fmt="v2s2")
             self.plain.push(oci + tag, "oci/app:" + tag)
+        # On its own: dockerd remembers where it saw an uncompressed layer after the image is gone.
+        self.plain.push(oci + "raw", "team/raw:raw", fmt="v2s2")
         for tag in ("list", "foreign"):
             self.plain.push(oci + tag, "team/multi:" + tag, fmt="v2s2")
             self.plain.push(oci + tag, "oci/multi:" + tag)
@@ -182,7 +184,8 @@ class Site:
         digest = self.plain.digest("team/app", "two", self.SCHEMA2)
         listed = self.plain.digest("team/multi", "list", self.LIST)
         app, multi, oci = host + "/team/app", host + "/team/multi", host + "/oci"
-        cases = [case("real_" + tag, app + ":" + tag) for tag in ("one", "two", "again", "raw")]
+        cases = [case("real_" + tag, app + ":" + tag) for tag in ("one", "two", "again")]
+        cases.append(case("real_raw", host + "/team/raw:raw"))
         cases += [
             case("real_latest", host + "/solo"),
             case("real_up_to_date", app + ":two", app + ":two"),
