@@ -122,9 +122,12 @@ tests_test_host_SOURCES = tests/test_host.c
 tests_test_host_LDADD = engines/libhost.a libtowline.la -lutil $(CMOCKA_LIBS)
 endif
 
+# Whole suites: recorded behaviour, hostile input, dockerd beside us.
+TESTS += tests/conformance/check.py tests/adversarial/check.py tests/integration/compare.py
+
 # The command line, against real registries on the loopback.
 TESTS += tests/integration/cli.py
 
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py
-EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/integration tests/vectors
+EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/integration tests/suites.py tests/vectors
