@@ -144,7 +144,10 @@ void cli_log(const struct cli *cli, int level, const char *message)
 	if (level < 0 || level > IMAGE_PULL_LOG_DEBUG || level > cli->log_level)
 		return;
 	line = text_one_line(message);
-	fprintf(stderr, "level=%s msg=\"%s\"\n", words[level], line ? line : "out of memory");
+	fprintf(stderr, "level=%s msg=\"", words[level]);
+	for (const char *c = line ? line : "out of memory"; *c; c++)
+		fprintf(stderr, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
+	fputs("\"\n", stderr);
 	free(line);
 }
 

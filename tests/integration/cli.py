@@ -46,6 +46,7 @@ class Store:
     def __init__(self, site, **config):
         self.dir = tempfile.mkdtemp(dir=site.work)
         self.root = os.path.join(self.dir, "root")
+        self.command, self.libs = [PROGRAM], LIBS
         self.config = os.path.join(self.dir, "engine.json")
         self.home = os.path.join(self.dir, "home")
         os.mkdir(self.home)
@@ -55,13 +56,29 @@ class Store:
         with open(self.config, "w", encoding="utf-8") as out:
             out.write(config if isinstance(config, str) else json.dumps(config, indent=2))
 
+    def everyones(self, uid):
+        """The place given to that user, with a copy of the programs: the build may stand where only root looks."""
+        programs = os.path.join(self.dir, "programs")
+        os.mkdir(programs)
+        for name in os.listdir(LIBS):
+            if name == "towline" or re.fullmatch(r"(image_pull|libtowline)\.so.*", name):
+                shutil.copy(os.path.join(LIBS, name), programs)
+        os.chmod(self.dir, 0o755)
+        for path in (self.dir, self.home):
+            os.chown(path, uid, uid)
+        self.write({"plugins": {"image_pull": {"path": os.path.join(programs, "image_pull.so")}}})
+        os.chmod(self.config, 0o644)
+        self.command = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups",
+                        os.path.join(programs, "towline")]
+        self.libs = programs
+
     def env(self):
         keep = ("PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TMPDIR")
         return {**{k: os.environ[k] for k in keep if k in os.environ}, "HOME": self.home, "TERM": "xterm",
-                "LD_LIBRARY_PATH": LIBS}
+                "LD_LIBRARY_PATH": self.libs}
 
     def start(self, *args, **more):
-        return subprocess.Popen([PROGRAM, "--config", self.config, *args], env=self.env(), stdin=subprocess.DEVNULL,
+        return subprocess.Popen([*self.command, "--config", self.config, *args], env=self.env(), stdin=subprocess.DEVNULL,
                                 **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more})
 
     def run(self, *args, **more):
@@ -453,6 +470,27 @@ def root_filesystem(site):
     store.fails(1, target, "rootfs", site.app("two"), target)
 
 
+def unprivileged(site):
+    """a user who is not root pulls into a store of his own, and gets the files"""
+    need("setpriv", "unshare")
+    nobody = 65534
+    if subprocess.run(["setpriv", "--reuid", str(nobody), "--regid", str(nobody), "--clear-groups", "unshare", "-U",
+                       "true"], capture_output=True, check=False).returncode != 0:
+        raise tap.Skip("user namespaces are not allowed here")
+    store = Store(site)
+    store.everyones(nobody)
+    store.ok("pull", "-q", site.app("two"))
+    root = os.path.join(store.home, ".local", "share", "towline")
+    check(os.path.isdir(root), "no store in the user's folder")
+    target = os.path.join(store.home, "fs")
+    store.ok("rootfs", site.app("two"), target)
+    check(sorted(os.listdir(os.path.join(target, "etc"))) == ["new"])
+    check(os.stat(os.path.join(target, "bin", "hello")).st_uid == nobody)
+    store.ok("fsck", "--deep")
+    store.ok("rm", site.app("two"))
+    check(json.loads(store.ok("images", "--json").out) == [])
+
+
 def check_and_prune(site):
     """fsck finds a sound store, prune leaves what is used"""
     store = Store(site)
@@ -563,17 +601,21 @@ class Stalling(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body[:len(body) // 2])
         self.wfile.flush()
         self.stalled.set()
-        try:
-            self.rfile.read(1)  # until the other side goes away
-        except ConnectionResetError:
-            pass
+        self.rfile.read(1)  # until the other side goes away
+
+
+class QuietServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # the client is meant to go away
+            super().handle_error(request, client_address)
 
 
 class StallingServer:
     def __enter__(self):
         Stalling.stalled.clear()
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stalling)
-        self.server.daemon_threads = True
+        self.server = QuietServer(("127.0.0.1", 0), Stalling)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return "127.0.0.1:%d/stalls:1" % self.server.server_address[1]
 
@@ -657,7 +699,7 @@ def terminal(site):
 
 CASES = [help_text, usage, bad_references, bad_configs, bad_plugins, fresh_pull, second_pull, image_id, default_tag,
          quiet, by_digest, all_tags, platforms, other_platform, json_stream, json_error, unknown_tag, refused, no_such_platform,
-         log_levels, images_and_names, root_option, root_filesystem, check_and_prune, load_and_save, htpasswd, tls,
+         log_levels, images_and_names, root_option, root_filesystem, unprivileged, check_and_prune, load_and_save, htpasswd, tls,
          interrupted, killed, broken_pipe, terminal]
 
 
