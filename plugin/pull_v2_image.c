@@ -16,7 +16,9 @@
 #define WAIT_MS 50
 #define POLL_MS 2
 /* In the original the configuration is asked for first, and nearly always there before a layer is.
- * Here threads could overtake each other: the layers begin when it is there, or so much later, */
+ * Here threads could overtake each other: the layers begin when its request has gone out, which is
+ * waited for so long, and then when it is there, or so much later, */
+#define CONFIG_ASKED_MS 250
 #define CONFIG_HEAD_START_MS 10
 /* for so long they are neither shown nor registered before it has come, */
 #define CONFIG_LEAD_MS 250
@@ -259,7 +261,8 @@ struct config_fetch {
 	int64_t size; /* as the manifest has it; -1: not said */
 	pthread_t thread;
 	bool started;
-	atomic_bool done; /* what follows is set, and the thread touches it no more */
+	atomic_bool asked; /* its request is on its way, or it has ended without one */
+	atomic_bool done;  /* what follows is set, and the thread touches it no more */
 	struct buf json;
 	struct error *err;
 };
@@ -283,6 +286,13 @@ static int pull_schema2_config(struct config_fetch *f, struct error **reterr)
 	return 0;
 }
 
+static void config_requested(void *arg)
+{
+	struct config_fetch *f = arg;
+
+	atomic_store(&f->asked, true);
+}
+
 static void *config_fetch_run(void *arg)
 {
 	struct config_fetch *f = arg;
@@ -291,6 +301,7 @@ static void *config_fetch_run(void *arg)
 
 	if (pull_schema2_config(f, &err) < 0)
 		f->err = error_wrap(ERROR_IMAGE_CONFIG_PULL, err);
+	atomic_store(&f->asked, true);
 	atomic_store_explicit(&f->done, true, memory_order_release);
 	output_wake(output);
 	return NULL;
@@ -304,6 +315,8 @@ static int config_fetch_start(struct config_fetch *f, struct v2_puller *p,
 	f->output = p->config->output;
 	memcpy(f->digest, target->digest, target->digest_size + 1);
 	f->size = target->size;
+	f->ctx.requested = config_requested;
+	f->ctx.requested_arg = f;
 	f->ctx.cancel = cancel_new(p->config->request_ctx->cancel);
 	if (!f->ctx.cancel)
 		return error_set(reterr, &error_no_memory);
@@ -316,6 +329,18 @@ static int config_fetch_start(struct config_fetch *f, struct v2_puller *p,
 static bool config_fetch_done(struct config_fetch *f)
 {
 	return atomic_load_explicit(&f->done, memory_order_acquire);
+}
+
+/* Let its request go ahead of the layers'. */
+static void config_fetch_lead(struct config_fetch *f, const struct context *ctx)
+{
+	int64_t end = monotonic_ms() + CONFIG_ASKED_MS;
+
+	while (!atomic_load(&f->asked) && monotonic_ms() < end && context_sleep(ctx, POLL_MS) == 0)
+		;
+	end = monotonic_ms() + CONFIG_HEAD_START_MS;
+	while (!config_fetch_done(f) && monotonic_ms() < end && context_sleep(ctx, POLL_MS) == 0)
+		;
 }
 
 static void config_fetch_end(struct config_fetch *f)
@@ -465,15 +490,14 @@ static int schema2_make_image(struct v2_puller *p, const struct manifest *m, con
 	struct download *download = NULL;
 	struct error *layer_err = NULL;
 	struct config_fetch fetch = {0};
-	int r = -1, i;
+	int r = -1;
 
 	if (describe_layers(p, m, &layers, reterr) < 0)
 		return -1;
 	p->config->report->phase = IMAGE_PULL_PHASE_CONFIG;
 	if (config_fetch_start(&fetch, p, &m->config, reterr) < 0)
 		goto out;
-	for (i = 0; i < CONFIG_HEAD_START_MS / POLL_MS && !config_fetch_done(&fetch); i++)
-		(void)context_sleep(p->config->ctx, POLL_MS); /* begin_layers sees a cancel */
+	config_fetch_lead(&fetch, p->config->ctx); /* begin_layers sees a cancel */
 	(void)begin_layers(p, os, layers, m->nlayers, &download, &layer_err); /* in layer_err */
 	output_pump(p->config->output);
 	if (receive_parts(p, &fetch, download, layer_err, &rootfs, reterr) == 0 &&
