@@ -7,15 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/error.h"
 #include "layer_priv.h"
-
-#define OVERLAY_MAGIC 0x794c7630
+#include "overlay_mount.h"
 
 struct each {
 	struct layer_store *ls;
@@ -23,13 +20,12 @@ struct each {
 	void *arg;
 };
 
-/* Is an overlay mounted there, as far as this mount namespace sees? */
+/* As far as this mount namespace sees. */
 static bool is_mounted(const char *dir)
 {
 	cleanup_free char *rootfs = str_printf("%s/rootfs", dir);
-	struct statfs st;
 
-	return rootfs && !statfs(rootfs, &st) && (unsigned long)st.f_type == OVERLAY_MAGIC;
+	return rootfs && overlay_is_mounted(rootfs);
 }
 
 static int each_record(void *arg, const char *name)

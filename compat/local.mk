@@ -3,6 +3,9 @@ noinst_LTLIBRARIES += compat/libcompat.la
 compat_libcompat_la_SOURCES = \
 	compat/base64.c \
 	compat/base64.h \
+	compat/bundle.c \
+	compat/bundle_config.c \
+	compat/bundle_config.h \
 	compat/bundle_list.c \
 	compat/config.c \
 	compat/copy_file.c \
@@ -22,6 +25,8 @@ compat_libcompat_la_SOURCES = \
 	compat/image_remove.h \
 	compat/image_store.c \
 	compat/image_store.h \
+	compat/image_user.c \
+	compat/image_user.h \
 	compat/images.c \
 	compat/images.h \
 	compat/implicit.c \
@@ -43,6 +48,8 @@ compat_libcompat_la_SOURCES = \
 	compat/merge_layers.c \
 	compat/metadata_store.c \
 	compat/metadata_store.h \
+	compat/overlay_mount.c \
+	compat/overlay_mount.h \
 	compat/pem.c \
 	compat/pem.h \
 	compat/plugin_load.c \

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An OCI runtime configuration from an image's. Go counterparts: the image specification's
+ * conversion.md, oci.DefaultLinuxSpec. */
+#ifndef COMPAT_BUNDLE_CONFIG_H
+#define COMPAT_BUNDLE_CONFIG_H
+
+struct buf;
+struct error;
+struct image_user;
+struct json_value;
+
+/* config: the image's whole configuration. The text of config.json. */
+int bundle_config(const struct json_value *config, const struct image_user *user, struct buf *ret,
+	struct error **reterr);
+
+#endif
