@@ -56,8 +56,8 @@ static int run_command(struct cli *cli, int argc, char **argv)
 		{"prune", command_prune},
 		{"fsck", command_fsck},
 		{"rootfs", command_rootfs},
-#ifdef TOWLINE_ALL_COMMANDS
 		{"bundle", command_bundle},
+#ifdef TOWLINE_LOAD_SAVE
 		{"load", command_load},
 		{"save", command_save},
 #endif

@@ -90,7 +90,6 @@ int command_rootfs(struct cli *cli, int argc, char **argv)
 	return ended(cli, &answer, code);
 }
 
-#ifdef TOWLINE_ALL_COMMANDS
 int command_bundle(struct cli *cli, int argc, char **argv)
 {
 	bool remove = false;
@@ -125,6 +124,7 @@ int command_bundle(struct cli *cli, int argc, char **argv)
 	return status;
 }
 
+#ifdef TOWLINE_LOAD_SAVE
 int command_load(struct cli *cli, int argc, char **argv)
 {
 	struct answer answer cleanup(answer_free) = {0};
