@@ -125,21 +125,18 @@ int main(int argc, char **argv)
 		.stage = stage,
 		.commit = commit,
 		.discard = discard};
-	const struct image_pull_engine engine = {.struct_size = sizeof(engine),
-		.registry_service = &registry,
-		.image_store = &images,
-		.layer_store = &layers};
-	struct image_pull_request request = {.struct_size = sizeof(request)};
+	const struct image_pull_engine engine = {
+		sizeof(engine), &registry, NULL, &images, &layers, NULL, NULL, NULL};
+	const struct image_pull_request request = {
+		.struct_size = sizeof(request), .reference = argv[2]};
 	struct image_pull_instance *instance;
 	struct image_pull_error *error = NULL;
-	const struct image_pull_plugin *plugin;
 	void *so = argc == 3 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : NULL;
+	const struct image_pull_plugin *plugin = so ? dlsym(so, IMAGE_PULL_SYMBOL) : NULL;
 	int r;
 
-	plugin = so ? dlsym(so, IMAGE_PULL_SYMBOL) : NULL;
 	if (!plugin || plugin->magic != IMAGE_PULL_MAGIC || plugin->abi_major != 1)
 		return fprintf(stderr, "no plugin: %s\n", dlerror()), 2;
-	request.reference = argv[2];
 	r = plugin->create(&engine, &instance, &error);
 	if (r == 0) {
 		r = plugin->image_pull(instance, &request, &error);
