@@ -118,6 +118,11 @@ void layer_holds_free(struct layer_store *ls);
 int layer_each_name(struct layer_store *ls, const char *dir, int (*fn)(void *arg, const char *name),
 	void *arg, struct error **reterr);
 
+/* Make diff_id, if its data is there, the layer on top of parent, and take a hold on it. 1: done,
+ * 0: its data is not there, -1. */
+int layer_store_commit_present(
+	struct layer_store *ls, const char *parent, const char *diff_id, struct error **reterr);
+
 /* ---- blobs ---- */
 
 /* Which diff ID a blob's data has. False: not known. */

@@ -290,6 +290,22 @@ static int commit(struct layer_store *ls, const struct layer_handle *h, const ch
 	return n;
 }
 
+int layer_store_commit_present(
+	struct layer_store *ls, const char *parent, const char *diff_id, struct error **reterr)
+{
+	struct layer_handle h = {.fd = -1};
+	struct layer_data_info info;
+	int n;
+
+	if (layer_data_open(ls, diff_id, &h.fd, &info, NULL) < 0)
+		return 0;
+	snprintf(h.diff_id, sizeof(h.diff_id), "%s", diff_id);
+	h.size = info.size;
+	n = commit(ls, &h, parent, diff_id, reterr);
+	close(h.fd);
+	return n < 0 ? -1 : 1;
+}
+
 static int table_commit(void *context, void *handle, const char *parent, const char *diff_id,
 	const struct image_pull_descriptor *descriptor, const struct image_pull_sink *sink)
 {

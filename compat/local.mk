@@ -1,6 +1,7 @@
 # libtowline: Docker-compatible services for hosts that have none. libcompat is the same without the exports, for tests.
 noinst_LTLIBRARIES += compat/libcompat.la
 compat_libcompat_la_SOURCES = \
+	compat/archive_io.h \
 	compat/base64.c \
 	compat/base64.h \
 	compat/bundle.c \
@@ -45,9 +46,12 @@ compat_libcompat_la_SOURCES = \
 	compat/layer_store.c \
 	compat/layer_store.h \
 	compat/layer_sync.c \
+	compat/load.c \
 	compat/merge_layers.c \
 	compat/metadata_store.c \
 	compat/metadata_store.h \
+	compat/oci_load.c \
+	compat/oci_save.c \
 	compat/overlay_mount.c \
 	compat/overlay_mount.h \
 	compat/pem.c \
@@ -66,6 +70,7 @@ compat_libcompat_la_SOURCES = \
 	compat/registry_tls.h \
 	compat/rootfs.c \
 	compat/rootfs_dir.h \
+	compat/save.c \
 	compat/sink.c \
 	compat/sink.h \
 	compat/store.c \
@@ -85,6 +90,7 @@ compat_libcompat_la_SOURCES = \
 	compat/towline.h \
 	compat/tree.c \
 	compat/tree.h \
+	compat/unpacking_reader.c \
 	compat/untar.c \
 	compat/untar.h \
 	compat/whiteout.c \

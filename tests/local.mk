@@ -90,10 +90,11 @@ tests_conformance_pull_driver_SOURCES = \
 	tests/conformance/tables.h
 # The layer store.
 if HAVE_CMOCKA
-LAYER_TESTS = tests/test_rootfs tests/test_layer_check tests/test_layer_store tests/test_tar_headers tests/test_untar
+LAYER_TESTS = tests/test_archive_io tests/test_rootfs tests/test_layer_check tests/test_layer_store tests/test_tar_headers tests/test_untar
 TESTS += $(LAYER_TESTS)
 check_PROGRAMS += $(LAYER_TESTS)
 LAYER_FIXTURE = tests/layer_fixture.c tests/layer_fixture.h
+tests_test_archive_io_SOURCES = tests/test_archive_io.c tests/image_fixture.c tests/image_fixture.h $(LAYER_FIXTURE)
 tests_test_layer_check_SOURCES = tests/test_layer_check.c $(LAYER_FIXTURE)
 tests_test_rootfs_SOURCES = tests/test_rootfs.c tests/image_fixture.c tests/image_fixture.h $(LAYER_FIXTURE)
 tests_test_layer_store_SOURCES = tests/test_layer_store.c $(LAYER_FIXTURE)
