@@ -306,6 +306,34 @@ static bool send_long_header(struct server_connection *c, void *arg)
 	return false;
 }
 
+static bool flood_with_headers(struct server_connection *c, void *arg)
+{
+	int i;
+
+	(void)arg;
+	server_sendf(c, "HTTP/1.1 200 OK\r\n");
+	for (i = 0; i < 300000; i++)
+		server_sendf(c, "X-%d: one of very many header lines\r\n", i);
+	return false;
+}
+
+static void ends_floods_of_headers(void **state)
+{
+	struct http_client *client = new_client(NULL);
+	struct server *server =
+		server_start(&(struct server_options){.handler = flood_with_headers});
+	cleanup_free char *url = url_of(server, "/"), *error = NULL;
+	struct http_request request = {.method = "GET", .url = url};
+	struct buf body = {0};
+
+	(void)state;
+	assert_int_equal(ask(client, &request, &body, &error), -1);
+	assert_string_equal(
+		error, BROKEN "net/http: server response headers exceeded 10485760 bytes; aborted");
+	http_client_free(client);
+	server_stop(server);
+}
+
 static void bounds_headers(void **state)
 {
 	struct http_client *client = new_client(NULL);
@@ -754,6 +782,7 @@ int main(void)
 		cmocka_unit_test(understands_answers),
 		cmocka_unit_test(gives_the_header),
 		cmocka_unit_test(bounds_headers),
+		cmocka_unit_test(ends_floods_of_headers),
 		cmocka_unit_test(decodes_what_it_asked_for),
 		cmocka_unit_test(keeps_connections),
 		cmocka_unit_test(survives_kept_connections_that_died),
