@@ -392,8 +392,12 @@ static void shows_client_certificates(void **state)
 		.client_ca_file = cert_file(certs.ca)});
 	struct http_client *client = new_client("/dev/null");
 	struct http_tls *without = trusting(certs.ca), *with = trusting(certs.ca);
+	struct http_tls *several = trusting(certs.ca);
+	struct cert *other = cert_new(certs.dir, "client",
+		&(struct cert_spec){
+			.common_name = "other", .issuer = certs.other, .client_purpose = true});
 	cleanup_free char *url = str_printf("https://127.0.0.1:%d/", server_port(server));
-	cleanup_free char *error = NULL, *none = NULL;
+	cleanup_free char *error = NULL, *none = NULL, *second = NULL;
 
 	(void)state;
 	assert_int_equal(http_tls_add_certificate(with, cert_pem(me), strlen(cert_pem(me)),
@@ -402,10 +406,22 @@ static void shows_client_certificates(void **state)
 	error = ask(client, url, with);
 	if (error)
 		fail_msg("%s", error);
+	/* the server names the CA that it takes: the first does not fit */
+	assert_int_equal(http_tls_add_certificate(several, cert_pem(other), strlen(cert_pem(other)),
+				 cert_key_pem(other), strlen(cert_key_pem(other)), NULL),
+		0);
+	assert_int_equal(http_tls_add_certificate(several, cert_pem(me), strlen(cert_pem(me)),
+				 cert_key_pem(me), strlen(cert_key_pem(me)), NULL),
+		0);
+	second = ask(client, url, several);
+	if (second)
+		fail_msg("%s", second);
 	none = ask(client, url, without);
 	assert_non_null(none);
 	if (!matches(none, "remote error: tls: *"))
 		fail_msg("%s", none);
+	http_tls_unref(several);
+	cert_free(other);
 	http_tls_unref(with);
 	http_tls_unref(without);
 	http_client_free(client);

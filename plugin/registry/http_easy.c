@@ -257,11 +257,6 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 
 /* ---- the connection */
 
-static bool needs_verification(const struct exchange *x)
-{
-	return x->https && !(x->tls && x->tls->insecure_skip_verify);
-}
-
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct exchange *x = arg;
@@ -274,7 +269,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
 	x->fd = fd;
-	x->hooked = !needs_verification(x);
+	x->hooked = !http_needs_hook(x);
 	x->peeked = false;
 	if (!*x->dialled && address->family == AF_INET) {
 		struct sockaddr_in a;
@@ -323,7 +318,11 @@ static int on_ready(void *arg, char *remote_ip, char *local_ip, int remote_port,
 	(void)local_ip;
 	(void)remote_port;
 	(void)local_port;
-	if (!needs_verification(x))
+	if (http_needs_hook(x))
+		http_tls_unhook(x);
+	if (x->fault)
+		return CURL_PREREQFUNC_ABORT;
+	if (!http_needs_verification(x))
 		return CURL_PREREQFUNC_OK;
 	if (http_tls_verify(x, &err) == 0)
 		return CURL_PREREQFUNC_OK;
@@ -442,7 +441,7 @@ static int set_callbacks(struct exchange *x)
 	SET(CURLOPT_OPENSOCKETDATA, x);
 	SET(CURLOPT_PREREQFUNCTION, on_request);
 	SET(CURLOPT_PREREQDATA, x);
-	if (needs_verification(x)) {
+	if (http_needs_hook(x)) {
 		SET(CURLOPT_VERBOSE, 1L);
 		SET(CURLOPT_DEBUGFUNCTION, on_debug);
 		SET(CURLOPT_DEBUGDATA, x);
@@ -460,7 +459,7 @@ static int set_policy(struct exchange *x)
 	/* the original's transport has dials of its own, and so no HTTP/2; for blobs see the
 	 * measurements in the documentation */
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	SET(CURLOPT_SSL_ENABLE_ALPN, needs_verification(x) ? 1L : 0L); /* see on_debug */
+	SET(CURLOPT_SSL_ENABLE_ALPN, http_needs_hook(x) ? 1L : 0L); /* see on_debug */
 	SET(CURLOPT_HTTP09_ALLOWED, 1L); /* to see what it was: on_junk refuses it */
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);

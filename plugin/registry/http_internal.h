@@ -205,9 +205,19 @@ int http_tls_prepare_pool(struct pool *pool);
 void http_tls_release_pool(struct pool *pool);
 /* Verify the peer of the session that x's handle has (http_x509.c). Go: verifyServerCertificate. */
 int http_tls_verify(struct exchange *x, struct error **reterr);
-/* Have the handshake that x waits for verified before it is finished, once there is a session.
- * http_tls_verify decides in any case. */
+static inline bool http_needs_verification(const struct exchange *x)
+{
+	return x->https && !(x->tls && x->tls->insecure_skip_verify);
+}
+/* Once there is a session: have its handshake verified before it is finished, and offer all client
+ * certificates. http_tls_verify decides in any case. */
 void http_tls_hook(struct exchange *x);
+/* The handshake is over, and the connection may outlive x. */
+void http_tls_unhook(struct exchange *x);
+static inline bool http_needs_hook(const struct exchange *x)
+{
+	return http_needs_verification(x) || (x->https && x->tls && x->tls->ncertificates > 1);
+}
 /* Does the certificate hold for this host? Go: Certificate.VerifyHostname. */
 struct gnutls_x509_crt_int;
 int http_verify_hostname(struct gnutls_x509_crt_int *crt, const char *host, struct error **reterr);

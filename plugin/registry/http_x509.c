@@ -658,6 +658,44 @@ static int verify_in_handshake(gnutls_session_t session)
 	return -1;
 }
 
+/* curl takes one client certificate; the others go beside it, and GnuTLS chooses by what the server
+ * accepts, as Go does. */
+static int add_certificates(const struct http_tls *tls, gnutls_session_t session)
+{
+	gnutls_certificate_credentials_t credentials;
+	size_t i;
+
+	if (gnutls_credentials_get(session, GNUTLS_CRD_CERTIFICATE, (void **)&credentials) < 0)
+		return -1;
+	for (i = 1; i < tls->ncertificates; i++) {
+		const struct http_certificate *c = &tls->certificates[i];
+		const gnutls_datum_t cert = {c->cert, (unsigned)c->cert_size};
+		const gnutls_datum_t key = {c->key, (unsigned)c->key_size};
+
+		if (gnutls_certificate_set_x509_key_mem2(
+			    credentials, &cert, &key, GNUTLS_X509_FMT_PEM, NULL, 0) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* After our greeting: by then curl has put its credentials in place. */
+static int after_greeting(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
+	const gnutls_datum_t *message)
+{
+	struct exchange *x = gnutls_session_get_ptr(session);
+
+	(void)type; /* as asked for */
+	(void)when;
+	(void)incoming;
+	(void)message;
+	if (!x || add_certificates(x->tls, session) == 0)
+		return 0;
+	if (!x->fault)
+		x->fault = error_plainf("tls: failed to load a client certificate");
+	return GNUTLS_E_CERTIFICATE_ERROR;
+}
+
 void http_tls_hook(struct exchange *x)
 {
 	gnutls_session_t session;
@@ -670,9 +708,21 @@ void http_tls_hook(struct exchange *x)
 	session = session_of(x);
 	if (!session)
 		return;
-	gnutls_session_set_ptr(session, x);
-	gnutls_session_set_verify_function(session, verify_in_handshake);
 	x->hooked = true;
+	gnutls_session_set_ptr(session, x);
+	if (http_needs_verification(x))
+		gnutls_session_set_verify_function(session, verify_in_handshake);
+	if (x->tls && x->tls->ncertificates > 1)
+		gnutls_handshake_set_hook_function(
+			session, GNUTLS_HANDSHAKE_CLIENT_HELLO, GNUTLS_HOOK_POST, after_greeting);
+}
+
+void http_tls_unhook(struct exchange *x)
+{
+	gnutls_session_t session = session_of(x);
+
+	if (session)
+		gnutls_session_set_ptr(session, NULL);
 }
 
 int http_tls_verify(struct exchange *x, struct error **reterr)
@@ -681,8 +731,7 @@ int http_tls_verify(struct exchange *x, struct error **reterr)
 
 	if (!session)
 		return error_setf(reterr, "x509: this libcurl does not show the certificate");
-	/* the connection may outlive x; another handshake on it would be refused */
-	gnutls_session_set_ptr(session, NULL);
+	/* another handshake on this connection would be refused, since x is unhooked */
 	gnutls_session_set_verify_function(session, verify_in_handshake);
 	return verify_session(x, session, reterr);
 }
