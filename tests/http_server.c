@@ -34,7 +34,7 @@ static void die(const char *what)
 	abort();
 }
 
-static ssize_t receive(struct server_connection *c, void *buf, size_t size)
+ssize_t server_receive(struct server_connection *c, void *buf, size_t size)
 {
 	if (c->tls)
 		return gnutls_record_recv(c->tls, buf, size);
@@ -133,7 +133,7 @@ static bool read_request(struct server_connection *c)
 		}
 		if (have == sizeof(c->request) - 1)
 			return false;
-		n = receive(c, c->request + have, sizeof(c->request) - 1 - have);
+		n = server_receive(c, c->request + have, sizeof(c->request) - 1 - have);
 		if (n <= 0)
 			return false;
 		have += (size_t)n;

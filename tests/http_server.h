@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct server;
 
@@ -43,6 +44,8 @@ int server_connections(struct server *server); /* so far */
 int server_requests(struct server *server);
 
 void server_send(struct server_connection *c, const void *data, size_t size);
+/* Up to size bytes of what the client sends, as recv(). */
+ssize_t server_receive(struct server_connection *c, void *buf, size_t size);
 void server_sendf(struct server_connection *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* "HTTP/1.1 STATUS\r\n" headers "Content-Length: ...\r\n\r\n" body */

@@ -452,9 +452,12 @@ static bool relay(struct server_connection *c, void *arg)
 		for (i = 0; i < 2 && n > 0; i++) {
 			if (!p[i].revents)
 				continue;
-			n = recv(p[i].fd, b, sizeof(b), 0);
-			if (n > 0)
-				n = send(p[1 - i].fd, b, (size_t)n, MSG_NOSIGNAL);
+			n = i == 0 ? server_receive(c, b, sizeof(b))
+				   : recv(p[i].fd, b, sizeof(b), 0);
+			if (n > 0 && i == 0)
+				n = send(p[1].fd, b, (size_t)n, MSG_NOSIGNAL);
+			else if (n > 0)
+				server_send(c, b, (size_t)n);
 		}
 	}
 	close(p[1].fd);
@@ -491,6 +494,48 @@ static void verifies_through_proxies(void **state)
 	server_stop(proxy);
 	server_stop(server);
 	cert_free(cert);
+}
+
+/* A proxy that speaks TLS itself: its certificate is not the registry's. */
+static void tells_the_proxy_from_the_registry(void **state)
+{
+	struct cert *cert = cert_new(certs.dir, "server",
+		&(struct cert_spec){
+			.common_name = "s", .issuer = certs.ca, .dns = {"registry.example"}});
+	struct cert *proxy_cert = cert_new(certs.dir, "proxy",
+		&(struct cert_spec){
+			.common_name = "p", .issuer = certs.other, .ip = {"127.0.0.1"}});
+	struct server *server = serve(cert);
+	struct server *proxy = server_start(&(struct server_options){.handler = relay,
+		.cert_file = cert_file(proxy_cert),
+		.key_file = cert_key_file(proxy_cert)});
+	cleanup_free char *address = str_printf("https://127.0.0.1:%d", server_port(proxy));
+	struct http_options options = {
+		.user_agent = "x", .ca_bundle = cert_file(certs.other), .https_proxy = address};
+	struct http_client *client = http_client_new(&options, NULL), *strict;
+	struct http_tls *good = trusting(certs.ca), *bad = trusting(certs.other);
+	cleanup_free char *url = str_printf("https://registry.example:%d/", server_port(server));
+	cleanup_free char *first = ask(client, url, bad), *second = ask(client, url, good);
+	cleanup_free char *third = ask(client, url, good), *fourth = NULL;
+
+	(void)state;
+	assert_string_equal(first ? first : "no error", UNKNOWN);
+	assert_string_equal(second ? second : "no error", "no error");
+	assert_string_equal(third ? third : "no error", "no error");
+	assert_int_equal(server_requests(server), 2);
+	options.ca_bundle = cert_file(certs.ca);
+	strict = http_client_new(&options, NULL);
+	fourth = ask(strict, url, good);
+	assert_string_equal(fourth ? fourth : "no error",
+		"proxyconnect tcp: x509: certificate signed by unknown authority");
+	http_tls_unref(good);
+	http_tls_unref(bad);
+	http_client_free(client);
+	http_client_free(strict);
+	server_stop(proxy);
+	server_stop(server);
+	cert_free(cert);
+	cert_free(proxy_cert);
 }
 
 /* ---- what is no TLS at all */
@@ -663,6 +708,7 @@ int main(void)
 		cmocka_unit_test(keeps_identities_apart),
 		cmocka_unit_test(shows_client_certificates),
 		cmocka_unit_test(verifies_through_proxies),
+		cmocka_unit_test(tells_the_proxy_from_the_registry),
 		cmocka_unit_test(says_what_is_no_tls),
 		cmocka_unit_test(words_alerts),
 		cmocka_unit_test(ends_bodies_as_go_does),

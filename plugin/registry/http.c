@@ -50,7 +50,8 @@ struct http_client *http_client_new(const struct http_options *options, struct e
 		return NULL;
 	}
 	client->trust = http_trust_new(options->ca_bundle ? options->ca_bundle : "");
-	if (!client->trust || copy_string(options->user_agent, &client->user_agent) < 0) {
+	if (!client->trust || copy_string(options->user_agent, &client->user_agent) < 0 ||
+		copy_string(options->ca_bundle, &client->ca_bundle) < 0) {
 		http_client_free(client);
 		error_set(reterr, &error_no_memory);
 		return NULL;
@@ -77,6 +78,7 @@ void http_client_free(struct http_client *client)
 	http_trust_free(client->trust);
 	http_proxies_free(&client->proxies);
 	free(client->user_agent);
+	free(client->ca_bundle);
 	pthread_cond_destroy(&client->idle);
 	pthread_mutex_destroy(&client->lock);
 	free(client);

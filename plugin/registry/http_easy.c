@@ -490,6 +490,9 @@ static int set_request(struct exchange *x, const struct http_request *request)
 		SET(CURLOPT_PRE_PROXY, x->route.pre_proxy);
 	if (x->https && x->route.proxy)
 		SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
+	/* a proxy's own TLS is curl's to verify */
+	if (x->route.proxy && *x->client->ca_bundle)
+		SET(CURLOPT_PROXY_CAINFO, x->client->ca_bundle);
 	if (x->is_head) {
 		SET(CURLOPT_NOBODY, 1L);
 	} else if (request->body) {

@@ -138,7 +138,7 @@ struct lookup;
 struct cached_host;
 
 struct http_client {
-	char *user_agent;
+	char *user_agent, *ca_bundle;
 	int (*resolve)(void *context, const char *host, int (*add)(void *arg, const char *address),
 		void *arg);
 	void *resolve_context;
