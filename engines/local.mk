@@ -20,5 +20,4 @@ engines_libhost_a_SOURCES = \
 
 bin_PROGRAMS += towline
 towline_SOURCES = engines/towline/main.c
-# -DTOWLINE_LOAD_SAVE here and above, once libtowline has load and save.
 towline_LDADD = engines/libhost.a libtowline.la

@@ -57,10 +57,8 @@ static int run_command(struct cli *cli, int argc, char **argv)
 		{"fsck", command_fsck},
 		{"rootfs", command_rootfs},
 		{"bundle", command_bundle},
-#ifdef TOWLINE_LOAD_SAVE
 		{"load", command_load},
 		{"save", command_save},
-#endif
 	};
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

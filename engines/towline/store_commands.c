@@ -124,7 +124,6 @@ int command_bundle(struct cli *cli, int argc, char **argv)
 	return status;
 }
 
-#ifdef TOWLINE_LOAD_SAVE
 int command_load(struct cli *cli, int argc, char **argv)
 {
 	struct answer answer cleanup(answer_free) = {0};
@@ -154,4 +153,3 @@ int command_save(struct cli *cli, int argc, char **argv)
 	code = towline_save(cli->store, argv[1], argv[2], &answer.sink);
 	return ended(cli, &answer, code);
 }
-#endif
