@@ -505,7 +505,7 @@ static void test_bar_small_screen(void **state)
 {
 	struct screen screen = {0};
 	struct progress_bar *bar;
-	char id[16], want[64];
+	char id[32], want[64];
 	int master, slave;
 
 	(void)state;
