@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 TOP = os.environ.get("top_srcdir") or os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-LINE = re.compile(r"^(ok|PASS|FAIL|SKIP)\s+(\S+)(.*)$")
+LINE = re.compile(r"^(ok|PASS|FAIL|SKIP)\s+(\S+?):?(\s.*|)$")
 
 
 def run(runner, *args):
@@ -22,6 +22,6 @@ def run(runner, *args):
             count += 1
             word, name, rest = found.groups()
             print("%s %d - %s%s" % ("not ok" if word == "FAIL" else "ok", count, name,
-                                    " # SKIP" + rest.lstrip(":") if word == "SKIP" else ""), flush=True)
+                                    " # SKIP" + rest if word == "SKIP" else ""), flush=True)
     print("1..%d" % count)
     sys.exit(77 if child.returncode == 77 else 1 if child.returncode or not count else 0)
