@@ -7,6 +7,7 @@
 #include "text.h"
 #include "userns.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -206,6 +207,21 @@ static void store_log(void *context, int level, const char *message)
 	cli_log(context, level, message);
 }
 
+/* No store yet: its folder is missing, or its maker was killed before the first file had a name. */
+static bool no_store(const char *root)
+{
+	const struct dirent *entry;
+	bool none = true;
+	DIR *d = opendir(root);
+
+	if (!d)
+		return errno == ENOENT;
+	while (none && (entry = readdir(d)))
+		none = entry->d_name[0] == '.' || strcmp(entry->d_name, "lost+found") == 0;
+	closedir(d);
+	return none;
+}
+
 int cli_open_store(struct cli *cli, enum cli_access access_wanted)
 {
 	struct answer answer cleanup(answer_free) = {0};
@@ -223,7 +239,7 @@ int cli_open_store(struct cli *cli, enum cli_access access_wanted)
 		return status;
 	options.root = cli->root ? cli->root : cli->config->data_root;
 	options.fast = !cli->config->durable;
-	if (access_wanted != CLI_MAKE && access(options.root, F_OK) != 0 && errno == ENOENT)
+	if (access_wanted != CLI_MAKE && no_store(options.root))
 		return CLI_OK;
 	code = towline_store_open(&options, &cli->store, &answer.sink);
 	if (code == IMAGE_PULL_OK)

@@ -397,6 +397,46 @@ def bundle_equals(site):
         site.towline(store, "bundle", "--remove", bundle)
 
 
+def as_user(site):
+    """an ordinary user's tree, as umoci makes it in the same kind of user namespace"""
+    uid = 65534
+    folder = site.folder()
+    special(folder)
+    for name in ("holes", "allhole"):
+        os.remove(folder + "/" + name)
+    site.image("user", [tar(folder, "--xattrs", "--xattrs-include=*")])
+    site.registry.push("oci:%s:user" % site.layout.path, "trees:user")
+    ref = "%s/trees:user" % site.registry.host
+    home = site.folder()
+    os.chown(home, uid, uid)
+    os.chmod(site.work, 0o711)
+    # The build may stand where only root looks.
+    for path in (os.path.join(BUILD, ".libs", "towline"), PLUGIN, os.path.join(BUILD, ".libs", "libtowline.so.0")):
+        shutil.copy(path, home)
+    with open(home + "/engine.json", "w", encoding="utf-8") as out:
+        json.dump({"plugins": {"image_pull": {"path": home + "/image_pull.so"}}, "data-root": home + "/store"}, out)
+    user = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", "env", "HOME=" + home,
+            "LD_LIBRARY_PATH=" + home]
+    ours = user + [home + "/towline", "--config", home + "/engine.json"]
+    run(*ours, "pull", "--quiet", ref)
+    run(*ours, "fsck", "--deep")
+    run(*ours, "rootfs", ref, home + "/rootfs")
+    run(*user, "unshare", "-U", "-r", "umoci", "unpack", "--rootless", "--image", site.layout.path + ":user",
+        home + "/umoci")
+    a, b = describe(home + "/rootfs"), describe(home + "/umoci/rootfs")
+    for tree in (a, b):
+        for what in tree.values():
+            # umoci notes there what it could not do; the kernel writes capabilities of a namespace with its root.
+            what["xattrs"] = {k: v for k, v in what["xattrs"].items()
+                              if k not in ("user.rootlesscontainers", "security.capability")}
+    expect_equal(a, b)
+    # And the layer itself is whole: what could not be kept is in its headers.
+    run(*ours, "save", ref, home + "/saved.tar")
+    other = site.folder() + "/store"
+    site.towline(other, "load", home + "/saved.tar")
+    expect_equal(describe(site.rootfs(other, ref)), describe(site.umoci("user")))
+
+
 def save_and_load(site):
     """what save writes is read by skopeo and by another store, with the same IDs"""
     one, two = site.folder(), site.folder()
@@ -439,7 +479,8 @@ def main():
     if not os.path.exists(PLUGIN):
         tap.skip_all("the plugin is not built")
     site = Site()
-    cases = [one_of_each, formats, sparse, whiteouts, real, compressions, many_layers, bundle_equals, save_and_load]
+    cases = [one_of_each, formats, sparse, whiteouts, real, compressions, many_layers, bundle_equals, as_user,
+             save_and_load]
     if sys.argv[1:]:
         cases = [c for c in cases if c.__name__ in sys.argv[1:]]
     try:
