@@ -161,10 +161,25 @@ static void waiting(void **state)
 
 enum trouble { NONE, UNKNOWN_BLOB, HANGS, STORE_FAILS, COMMIT_FAILS };
 
+/* A store fails only once the other blobs have been asked for: a download that starts later takes
+ * its parent's error, as the original's does, and which comes first would be a matter of time. */
+static bool open_gate_when_all_asked(struct bench_pull *p)
+{
+	struct repository *r = &p->bench->repo;
+
+	if (fake_repository_saw(r, "a@0 ") && fake_repository_saw(r, "b@0 ") &&
+		fake_repository_saw(r, "c@0 "))
+		atomic_store(&gate, true);
+	return false;
+}
+
 static void make_trouble(struct bench *b, int blob, enum trouble t)
 {
 	static const char *const messages[] = {"store a", "store b", "store c"};
+	static const struct fake_try gated = {.gate = &gate};
 
+	if (t == STORE_FAILS || t == COMMIT_FAILS)
+		bench_set_tries(b, blob, &gated, 1);
 	switch (t) {
 	case UNKNOWN_BLOB:
 		bench_set_tries(b, blob, &unknown, 1);
@@ -213,10 +228,12 @@ static void whose_error(void **state)
 		struct bench b;
 		struct bench_pull p;
 
+		atomic_store(&gate, false);
 		bench_init(&b, i % 2, cases[i / 2].concurrency);
 		for (int k = 0; k < 3; k++)
 			make_trouble(&b, k, cases[i / 2].trouble[k]);
 		bench_pull_init(&p, &b, "abc");
+		p.cancel_when = open_gate_when_all_asked;
 		bench_pull_run(&p);
 		expect_result(&p, cases[i / 2].error);
 		if (cases[i / 2].requests)
