@@ -222,6 +222,20 @@ def image_id(site):
         check(json.loads(store.ok("inspect", name).out)[0]["Id"] == image["Id"], name)
 
 
+def podmans_id(site):
+    """podman prints the same ID for the same image"""
+    if not shutil.which("podman"):
+        raise tap.Skip("podman is not installed")
+    store = Store(site)
+    store.ok("pull", site.app("two"))
+    where = [os.path.join(store.dir, name) for name in ("podman", "podman-run")]
+    podman = subprocess.run(["podman", "--root", where[0], "--runroot", where[1], "--storage-driver", "vfs", "pull", "--quiet",
+                             "--tls-verify=false", site.app("two")], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                            timeout=WAIT, check=False)
+    check(podman.returncode == 0, podman.stderr)
+    check("sha256:" + podman.stdout.strip() == json.loads(store.ok("inspect", site.app("two")).out)[0]["Id"], podman.stdout)
+
+
 def default_tag(site):
     """without a tag it is latest, said as docker says it"""
     store = Store(site)
@@ -697,7 +711,7 @@ def terminal(site):
     check(text.endswith("Status: Downloaded newer image for %s\n%s\n" % (site.app("two"), site.app("two"))), repr(text))
 
 
-CASES = [help_text, usage, bad_references, bad_configs, bad_plugins, fresh_pull, second_pull, image_id, default_tag,
+CASES = [help_text, usage, bad_references, bad_configs, bad_plugins, fresh_pull, second_pull, image_id, podmans_id, default_tag,
          quiet, by_digest, all_tags, platforms, other_platform, json_stream, json_error, unknown_tag, refused, no_such_platform,
          log_levels, images_and_names, root_option, root_filesystem, unprivileged, check_and_prune, load_and_save, htpasswd, tls,
          interrupted, killed, broken_pipe, terminal]
