@@ -87,7 +87,10 @@ tests_conformance_pull_driver_SOURCES = \
 	tests/conformance/pull_stores.c \
 	tests/conformance/pull_stores.h \
 	tests/conformance/table_io.c \
-	tests/conformance/tables.h
+	tests/conformance/tables.h \
+	tests/fakes/fail_malloc.c \
+	tests/fakes/fail_malloc.h
+TESTS += tests/conformance/no_memory.py
 # The layer store.
 if HAVE_CMOCKA
 LAYER_TESTS = tests/test_archive_io tests/test_rootfs tests/test_layer_check tests/test_layer_store tests/test_tar_headers tests/test_untar

@@ -334,11 +334,11 @@ static int fetch_with_oauth(const struct token_request *r, const struct context 
 	body = values_encode(&form);
 	if (!body)
 		return error_set(reterr, &error_no_memory);
-	if (header_add(&headers, "Content-Type", "application/x-www-form-urlencoded", reterr) < 0)
-		return -1;
 	request.body = body;
 	request.body_size = strlen(body);
-	rc = ask(r, ctx, &request, &post_schema, &t, arena, reterr);
+	rc = header_add(&headers, "Content-Type", "application/x-www-form-urlencoded", reterr);
+	if (rc == 0)
+		rc = ask(r, ctx, &request, &post_schema, &t, arena, reterr);
 	header_list_free(&headers);
 	explicit_bzero(body, request.body_size);
 	if (rc < 0 || take_token(t.access_token, ret, reterr) < 0)

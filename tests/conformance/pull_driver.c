@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pull_driver PLUGIN: one whole pull. The first line of stdin is the set-up as JSON (scenarios.py
  * makes it), a later line "cancel" cancels the pull; stdout gets one JSON object that tells
- * everything the engine saw. It knows the plugin by image_pull.h alone. */
+ * everything the engine saw. With --no-memory the pull is made again and again, with one more place
+ * in the plugin out of memory each time. It knows the plugin by image_pull.h alone. */
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "fakes/fail_malloc.h"
+#include "file.h"
 #include "image_pull.h"
 #include "pull_stores.h"
 #include "reference_store.h"
@@ -276,7 +281,13 @@ static int load_plugin(struct driver *d, const char *path)
 	return 0;
 }
 
-static int create_instance(struct driver *d, struct towline_registry_service *service)
+static const char *message_of(const struct driver *d, const struct image_pull_error *error)
+{
+	return error ? d->plugin->error_info(error)->message : "";
+}
+
+static int create_instance(struct driver *d, struct towline_registry_service *service,
+	struct image_pull_error **ret_error)
 {
 	struct image_pull_limits limits = {.struct_size = sizeof(limits),
 		.max_concurrent_downloads = (uint32_t)setup_int(d, "concurrency")};
@@ -318,13 +329,8 @@ static int create_instance(struct driver *d, struct towline_registry_service *se
 		.events = &events,
 		.options = &options,
 	};
-	struct image_pull_error *error = NULL;
 
-	if (!d->plugin->create(&engine, &d->instance, &error))
-		return 0;
-	complain("create", error ? d->plugin->error_info(error)->message : "no error given");
-	d->plugin->error_free(error);
-	return -1;
+	return d->plugin->create(&engine, &d->instance, ret_error);
 }
 
 /* ---- cancelling */
@@ -494,29 +500,35 @@ static int print_result(struct driver *d, const struct image_pull_error *error)
 	return 0;
 }
 
-static int run(struct driver *d, const char *plugin_path)
+static int open_stores(struct driver *d, struct towline_registry_service **ret_service)
 {
-	const struct json_value *cancel = json_get_exact(d->setup, "cancel");
-	struct towline_registry_service *service = NULL;
-	struct image_pull_instance *instance;
-	struct image_pull_error *error = NULL;
 	cleanup_error struct error *err = NULL;
-	pthread_t commands;
-	int ret = -1;
 
-	d->cancel_by_call = in_bool(d->setup, "cancel_by_call");
-	atomic_store(&d->cancelled, cancel && in_bool(cancel, "before"));
 	if (pull_stores_init(&d->stores, in_bool(d->setup, "staging")) < 0)
 		return complain("stores", NULL);
-	if (pull_stores_fill(&d->stores, d->setup) < 0 || load_plugin(d, plugin_path) < 0)
+	if (pull_stores_fill(&d->stores, d->setup) < 0)
 		return -1;
 	if (!setup_text(d, "repositories") ||
 		reference_store_open(setup_text(d, "repositories"), REFERENCE_STORE_FAST,
 			&d->references, &err) < 0)
 		return complain("reference store", err ? err->message : "not named");
-	if (make_service(d, &service) < 0)
+	return make_service(d, ret_service);
+}
+
+static int run(struct driver *d)
+{
+	const struct json_value *cancel = json_get_exact(d->setup, "cancel");
+	struct towline_registry_service *service = NULL;
+	struct image_pull_instance *instance;
+	struct image_pull_error *error = NULL;
+	pthread_t commands;
+	int ret = -1;
+
+	d->cancel_by_call = in_bool(d->setup, "cancel_by_call");
+	atomic_store(&d->cancelled, cancel && in_bool(cancel, "before"));
+	if (open_stores(d, &service) < 0)
 		return -1;
-	if (create_instance(d, service) == 0) {
+	if (create_instance(d, service, &error) == 0) {
 		if (pthread_create(&commands, NULL, read_commands, d) == 0)
 			pthread_detach(commands);
 		ret = run_pull(d, &error);
@@ -528,11 +540,104 @@ static int run(struct driver *d, const char *plugin_path)
 		d->plugin->destroy(instance);
 		if (!ret)
 			ret = print_result(d, error);
-		d->plugin->error_free(error);
+	} else {
+		complain("create", message_of(d, error));
 	}
+	d->plugin->error_free(error);
 	towline_registry_service_free(service);
 	reference_store_free(d->references);
 	return ret;
+}
+
+/* ---- memory that runs out */
+
+/* One pull in which one allocation of the plugin fails (but in the first one, which tells the
+ * outcome), then the same pull again by the same instance, which must end as the first one did.
+ * Returns 1 if there was an allocation left to fail. */
+static int no_memory_round(const struct driver *like, char **outcome)
+{
+	struct driver *d = calloc(1, sizeof(*d));
+	struct towline_registry_service *service = NULL;
+	struct image_pull_error *error = NULL;
+	bool struck, first = !*outcome;
+	int ret = -1;
+
+	if (!d)
+		return complain("round", NULL);
+	d->setup = like->setup;
+	d->plugin = like->plugin;
+	pthread_mutex_init(&d->instance_mutex, NULL);
+	if (open_stores(d, &service) < 0)
+		goto out;
+	fail_malloc_begin(!first);
+	if (create_instance(d, service, &error) == 0)
+		run_pull(d, &error);
+	struck = fail_malloc_pause();
+	if (first)
+		*outcome = strdup(message_of(d, error));
+	ret = struck;
+	if (struck && error && !*message_of(d, error))
+		ret = complain("out of memory", "an error without a message");
+	if (!struck && strcmp(message_of(d, error), *outcome) != 0)
+		ret = complain("another outcome", message_of(d, error));
+	if (struck && d->instance) {
+		d->plugin->error_free(error);
+		error = NULL;
+		run_pull(d, &error);
+		if (strcmp(message_of(d, error), *outcome) != 0)
+			ret = complain("again, by the same instance", message_of(d, error));
+	}
+	d->plugin->destroy(d->instance);
+	d->plugin->error_free(error);
+	if (fail_malloc_end() && !first)
+		ret = complain("out of memory", "a leak");
+	if (d->stores.violations.size)
+		ret = complain("violation", d->stores.violations.data);
+	if (ret < 0)
+		fail_malloc_explain();
+out:
+	towline_registry_service_free(service);
+	reference_store_free(d->references);
+	pull_stores_free(&d->stores);
+	buf_free(&d->progress);
+	buf_free(&d->logs);
+	buf_free(&d->debug_logs);
+	buf_free(&d->events);
+	buf_free(&d->refstore_calls);
+	buf_free(&d->pulled);
+	free(d);
+	return ret;
+}
+
+/* Every call stack of the plugin that allocates fails once. */
+static int run_out_of_memory(const struct driver *d)
+{
+	cleanup_free char *outcome = NULL;
+	cleanup_free char *repositories = NULL;
+	cleanup_error struct error *err = NULL;
+	const char *path = setup_text(d, "repositories");
+	size_t size = 0;
+	int ret, bad = 0, rounds = 0;
+
+	if (!fail_malloc_available) {
+		puts("{\"skipped\":\"sanitizers have a malloc of their own\"}");
+		return 0;
+	}
+	if (!path || fail_malloc_watch(d->plugin) < 0)
+		return complain("watch", "no such library");
+	if (access(path, F_OK) == 0 && file_read(path, 1 << 20, &repositories, &size, &err) < 0)
+		return complain(path, err->message);
+	do {
+		if (repositories
+				? file_write_atomic(path, repositories, size, 0600, false, &err) < 0
+				: unlink(path) < 0 && errno != ENOENT)
+			return complain(path, err ? err->message : "cannot be removed");
+		ret = no_memory_round(d, &outcome);
+		bad += ret < 0;
+	} while (bad < 10 && (ret != 0 || rounds++ == 0));
+	printf("{\"stacks\":%zu,\"outcome\":%s}\n", fail_malloc_stacks(),
+		*outcome ? "\"error\"" : "\"ok\"");
+	return bad ? -1 : 0;
 }
 
 int main(int argc, char **argv)
@@ -546,8 +651,10 @@ int main(int argc, char **argv)
 	ssize_t size;
 	int ret;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: pull_driver PLUGIN < SETUP\n");
+	bool no_memory = argc == 3 && strcmp(argv[1], "--no-memory") == 0;
+
+	if (argc != 2 && !no_memory) {
+		fprintf(stderr, "usage: pull_driver [--no-memory] PLUGIN < SETUP\n");
 		return 2;
 	}
 	size = getline(&line, &capacity, stdin);
@@ -557,7 +664,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	d.setup = json_root(json);
-	ret = run(&d, argv[1]);
+	ret = load_plugin(&d, argv[argc - 1]) < 0 ? -1
+	      : no_memory                         ? run_out_of_memory(&d)
+						  : run(&d);
 	free(line);
 	/* Not freed: a cancel that comes now may still look at the stores. */
 	return ret < 0;

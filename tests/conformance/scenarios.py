@@ -217,9 +217,9 @@ class Canceller:
             pass                            # the pull has ended
 
 
-def run_driver(build, setup, scenario, log):
+def run_driver(build, setup, scenario, log, *options):
     """What pull_driver printed, or a text why there is nothing."""
-    command = [os.path.join(build, "tests", "conformance", "pull_driver"), find_plugin(build)]
+    command = [os.path.join(build, "tests", "conformance", "pull_driver"), *options, find_plugin(build)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     canceller = Canceller(scenario.get("cancel"), process, log)
     process.stdin.write(json.dumps(setup).encode() + b"\n")
@@ -260,8 +260,8 @@ def find_plugin(build):
     raise FileNotFoundError("image_pull.so is not built in %s" % build)
 
 
-def run_one(path, staging, build, tls_dir, keep):
-    """(scenario with its placeholders replaced, result or failure text)"""
+def run_one(path, staging, build, tls_dir, keep, *options):
+    """(scenario with its placeholders replaced, result or failure text). options: pull_driver's."""
     with open(path, encoding="utf-8") as f:
         scenario = json.load(f)
     bad = unknown_form(scenario)
@@ -276,8 +276,8 @@ def run_one(path, staging, build, tls_dir, keep):
         scenario["blobs"] = blobs
         scenario["names"] = registries.names
         setup = make_setup(scenario, work, tls_dir, staging)
-        result = run_driver(build, setup, scenario, registries.log)
-        if isinstance(result, dict):
+        result = run_driver(build, setup, scenario, registries.log, *options)
+        if isinstance(result, dict) and not options:
             complete(result, setup, registries)
         if keep:
             with open(os.path.join(keep, "%s.%s.json" % (scenario["name"], "staging" if staging else "plain")), "w",
