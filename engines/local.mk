@@ -19,5 +19,14 @@ engines_libhost_a_SOURCES = \
 	engines/towline/userns.h
 
 bin_PROGRAMS += towline
+bashcompletiondir = $(datadir)/bash-completion/completions
+zshcompletiondir = $(datadir)/zsh/vendor-completions
+dist_zshcompletion_DATA = engines/towline/completion/_towline
+EXTRA_DIST += engines/towline/completion/towline.bash
+install-data-local:
+	$(MKDIR_P) '$(DESTDIR)$(bashcompletiondir)'
+	$(INSTALL_DATA) $(top_srcdir)/engines/towline/completion/towline.bash '$(DESTDIR)$(bashcompletiondir)/towline'
+uninstall-local:
+	rm -f '$(DESTDIR)$(bashcompletiondir)/towline'
 towline_SOURCES = engines/towline/main.c
 towline_LDADD = engines/libhost.a libtowline.la
