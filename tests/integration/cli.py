@@ -726,8 +726,6 @@ def main():
             tap.skip_all(built + " is not built")
     if os.geteuid() != 0:
         tap.skip_all("needs root")
-    # Whoever started the tests may ignore it, as nohup does, and programs inherit that.
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     names = sys.argv[1:]
     work = tempfile.mkdtemp(prefix="towline-cli-")
     os.chmod(work, 0o711)

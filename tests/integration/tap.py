@@ -1,4 +1,5 @@
 """Cases that print TAP: tap.run(prefix, functions). A function passes by returning; it may raise Skip(why)."""
+import signal
 import sys
 import time
 import traceback
@@ -10,6 +11,10 @@ class Skip(Exception):
 
 def run(prefix, cases, *fixture):
     """Runs each case with the fixture. Returns the number of failures."""
+    # Whoever started the tests may ignore these, as nohup and a script's & do, and programs inherit that.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     failures = 0
     print("1..%d" % len(cases), flush=True)
     for n, case in enumerate(cases, 1):
