@@ -15,8 +15,8 @@ tests_hosts_staging_host_SOURCES = tests/hosts/staging_host.c
 tests_hosts_staging_host_CPPFLAGS = $(HOST_CPPFLAGS)
 tests_hosts_staging_host_CFLAGS = $(HOST_CFLAGS)
 tests_hosts_staging_host_LDADD = $(HOST_LDADD)
-TESTS += tests/hosts/hosts.py
-EXTRA_DIST += tests/hosts/hosts.py
+TESTS += tests/hosts/hosts.py tests/hosts/page.py
+EXTRA_DIST += tests/hosts/hosts.py tests/hosts/page.py
 if HAVE_CMOCKA
 TESTS += tests/test_pull
 check_PROGRAMS += tests/test_pull
