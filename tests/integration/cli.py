@@ -170,6 +170,8 @@ def fresh_pull(site):
     digest = site.registry.digest("team/app", "two", images.Site.SCHEMA2)
     check(lines[-3:] == ["Digest: " + digest, "Status: Downloaded newer image for " + site.app("two"),
                          site.app("two")], result)
+    # Set-id files of images are out of other users' reach.
+    check(os.stat(os.path.join(store.root, "layers")).st_mode & 0o777 == 0o700, "the layers are open to all")
 
 
 def site_manifest(site, tag):
