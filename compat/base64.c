@@ -68,3 +68,27 @@ bad:
 	*ret_size = 0;
 	return NULL;
 }
+
+char *base64_encode(const void *data, size_t size)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *in = data;
+	char *out, *p;
+
+	if (size > SIZE_MAX / 2 || !(out = malloc((size + 2) / 3 * 4 + 1)))
+		return NULL;
+	p = out;
+	for (size_t i = 0; i < size; i += 3) {
+		size_t left = size - i;
+		unsigned word = (unsigned)in[i] << 16 | (left > 1 ? (unsigned)in[i + 1] << 8 : 0) |
+				(left > 2 ? in[i + 2] : 0);
+
+		*p++ = digits[word >> 18];
+		*p++ = digits[word >> 12 & 63];
+		*p++ = left > 1 ? digits[word >> 6 & 63] : '=';
+		*p++ = left > 2 ? digits[word & 63] : '=';
+	}
+	*p = '\0';
+	return out;
+}

@@ -36,9 +36,9 @@ static void wipe(struct buf *b)
 
 /* Its standard input and output are fd; signals are as a program expects them, whatever this thread
  * has blocked. */
-static int start(const char *program, int fd, pid_t *ret)
+static int start(const char *program, const char *verb, int fd, pid_t *ret)
 {
-	char *const argv[] = {(char *)program, (char *)"get", NULL};
+	char *const argv[] = {(char *)program, (char *)verb, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, defaults;
@@ -114,8 +114,8 @@ static int reap(pid_t pid)
 }
 
 /* Run it. Its answer is in *answer, and whether it ended well in *ret_failed. */
-static int run(const char *program, const char *server, struct buf *answer, bool *ret_failed,
-	struct error **reterr)
+static int run(const char *program, const char *verb, const char *input, struct buf *answer,
+	bool *ret_failed, struct error **reterr)
 {
 	int ends[2];
 	pid_t pid;
@@ -123,14 +123,14 @@ static int run(const char *program, const char *server, struct buf *answer, bool
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return error_set(reterr, error_path("socketpair", program, error_errno(errno)));
-	r = start(program, ends[1], &pid);
+	r = start(program, verb, ends[1], &pid);
 	close(ends[1]);
 	if (r) {
 		close(ends[0]);
 		return error_set(reterr, error_path("exec", program, error_errno(r)));
 	}
 	/* A helper that does not read is told by what it answers. */
-	(void)send(ends[0], server, strlen(server), MSG_NOSIGNAL);
+	(void)send(ends[0], input, strlen(input), MSG_NOSIGNAL);
 	shutdown(ends[0], SHUT_WR);
 	r = read_answer(ends[0], answer);
 	if (r)
@@ -153,20 +153,33 @@ static int failure(const char *program, struct buf *answer, struct error **reter
 				"%s: %s", program, text));
 }
 
+/* The program's name; NULL after an error. */
+static char *program_of(const char *name, struct error **reterr)
+{
+	char *program;
+
+	if (!*name || strchr(name, '/')) {
+		error_setf(reterr, "\"%s\" is no name of a credential helper", name);
+		return NULL;
+	}
+	program = str_printf("docker-credential-%s", name);
+	if (!program)
+		error_set(reterr, &error_no_memory);
+	return program;
+}
+
 int credential_helper_get(const char *name, const char *server, char **ret_username,
 	char **ret_secret, struct error **reterr)
 {
-	cleanup_free char *program = str_printf("docker-credential-%s", name);
+	cleanup_free char *program = program_of(name, reterr);
 	cleanup_secret struct buf answer = {0};
 	cleanup_json struct json *json = NULL;
 	const char *username, *secret;
 	bool failed = false;
 
 	if (!program)
-		return error_set(reterr, &error_no_memory);
-	if (!*name || strchr(name, '/'))
-		return error_setf(reterr, "\"%s\" is no name of a credential helper", name);
-	if (run(program, server, &answer, &failed, reterr) < 0)
+		return -1;
+	if (run(program, "get", server, &answer, &failed, reterr) < 0)
 		return -1;
 	if (failed)
 		return failure(program, &answer, reterr);
@@ -183,4 +196,47 @@ int credential_helper_get(const char *name, const char *server, char **ret_usern
 	free(*ret_username);
 	free(*ret_secret);
 	return error_set(reterr, &error_no_memory);
+}
+
+int credential_helper_store(const char *name, const char *server, const char *username,
+	const char *secret, struct error **reterr)
+{
+	cleanup_free char *program = program_of(name, reterr);
+	cleanup_secret struct buf input = {0};
+	cleanup_secret struct buf answer = {0};
+	bool failed = false;
+
+	if (!program)
+		return -1;
+	buf_append_str(&input, "{\"ServerURL\":");
+	buf_append_json(&input, server, strlen(server), false);
+	buf_append_str(&input, ",\"Username\":");
+	buf_append_json(&input, username, strlen(username), false);
+	buf_append_str(&input, ",\"Secret\":");
+	buf_append_json(&input, secret, strlen(secret), false);
+	buf_append_str(&input, "}\n");
+	if (input.oom)
+		return error_set(reterr, &error_no_memory);
+	if (run(program, "store", input.data, &answer, &failed, reterr) < 0)
+		return -1;
+	return failed ? failure(program, &answer, reterr) : 0;
+}
+
+int credential_helper_erase(const char *name, const char *server, struct error **reterr)
+{
+	cleanup_free char *program = program_of(name, reterr);
+	cleanup_secret struct buf answer = {0};
+	bool failed = false;
+
+	if (!program)
+		return -1;
+	if (run(program, "erase", server, &answer, &failed, reterr) < 0)
+		return -1;
+	if (!failed)
+		return 0;
+
+	cleanup_error struct error *err = NULL;
+
+	failure(program, &answer, &err);
+	return error_class_of(err) == CLASS_NOT_FOUND ? 0 : error_set(reterr, error_ref(err));
 }

@@ -11,5 +11,9 @@ struct error;
  * "credentials not found" is one of class NotFound. It waits at most a minute. */
 int credential_helper_get(const char *name, const char *server, char **ret_username,
 	char **ret_secret, struct error **reterr);
+/* `store`: username "<token>" stores an identity token. `erase`: what is not there is no error. */
+int credential_helper_store(const char *name, const char *server, const char *username,
+	const char *secret, struct error **reterr);
+int credential_helper_erase(const char *name, const char *server, struct error **reterr);
 
 #endif

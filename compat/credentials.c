@@ -13,14 +13,12 @@
 #include "base/json.h"
 #include "base64.h"
 #include "credential_helper.h"
+#include "credentials.h"
 #include "dirs.h"
 #include "file.h"
 #include "image/reference.h"
 #include "sink.h"
 #include "towline.h"
-
-#define FILE_LIMIT (4u << 20)
-#define INDEX_SERVER "https://index.docker.io/v1/"
 
 struct credentials {
 	char *username, *password, *identity_token, *registry_token;
@@ -59,8 +57,7 @@ struct target {
 /* ---- auths
  * --------------------------------------------------------------------------------------------- */
 
-/* Is key another spelling of this host: with a scheme, or the paths of old logins? */
-static bool names_host(const char *key, const char *host)
+bool credentials_names_host(const char *key, const char *host)
 {
 	static const char *const paths[] = {"", "/", "/v1", "/v1/", "/v2", "/v2/"};
 	size_t size = strlen(host);
@@ -98,8 +95,10 @@ static const struct json_member *best_member(
 		size_t size = m->key_size;
 		bool exact = !strncmp(t->ref->name, m->key, size) && size >= strlen(domain) &&
 			     (!t->ref->name[size] || t->ref->name[size] == '/');
-		bool fits = exact || !strcmp(m->key, t->server) || names_host(m->key, domain) ||
-			    (!strcmp(domain, "docker.io") && names_host(m->key, "index.docker.io"));
+		bool fits = exact || !strcmp(m->key, t->server) ||
+			    credentials_names_host(m->key, domain) ||
+			    (!strcmp(domain, "docker.io") &&
+				    credentials_names_host(m->key, "index.docker.io"));
 
 		/* Any spelling of the host counts for as much as its name. */
 		if (!exact)
@@ -222,7 +221,7 @@ static int from_file(
 	size_t size;
 	int r;
 
-	if (file_read(path, FILE_LIMIT, &data, &size, &err) < 0) {
+	if (file_read(path, CREDENTIALS_FILE_LIMIT, &data, &size, &err) < 0) {
 		if (errno == ENOENT || errno == ENOTDIR)
 			return 1;
 		return error_set(reterr, error_ref(err));
@@ -244,14 +243,20 @@ static char *in_folder(const char *folder, const char *name)
 	return folder && *folder ? str_printf("%s/%s", folder, name) : NULL;
 }
 
-static int search(struct target *t, struct credentials *ret, struct error **reterr)
+char *credentials_docker_file(void)
 {
 	const char *docker = secure_getenv("DOCKER_CONFIG");
 	cleanup_free char *home = dirs_home();
+
+	return docker && *docker ? in_folder(docker, "config.json")
+				 : in_folder(home, ".docker/config.json");
+}
+
+static int search(struct target *t, struct credentials *ret, struct error **reterr)
+{
 	cleanup_free char *config_home = dirs_config_home();
 	char *paths[] = {
-		docker && *docker ? in_folder(docker, "config.json")
-				  : in_folder(home, ".docker/config.json"),
+		credentials_docker_file(),
 		in_folder(secure_getenv("XDG_RUNTIME_DIR"), "containers/auth.json"),
 		in_folder(config_home, "containers/auth.json"),
 	};
@@ -282,7 +287,7 @@ static int find(
 		size_t size;
 
 		/* One that was named must be there. */
-		if (file_read(authfile, FILE_LIMIT, &ignored, &size, &err) == 0) {
+		if (file_read(authfile, CREDENTIALS_FILE_LIMIT, &ignored, &size, &err) == 0) {
 			explicit_bzero(ignored, size);
 			return 1;
 		}
@@ -304,7 +309,7 @@ int towline_credentials(
 		return sink_error(sink, err) == IMAGE_PULL_NO_MEMORY ? IMAGE_PULL_NO_MEMORY
 								     : IMAGE_PULL_INVALID;
 	t.ref = ref;
-	t.server = strcmp(ref->domain, "docker.io") != 0 ? ref->domain : INDEX_SERVER;
+	t.server = strcmp(ref->domain, "docker.io") != 0 ? ref->domain : CREDENTIALS_INDEX_SERVER;
 	r = find(authfile, &t, &c, &err);
 	if (r < 0) {
 		code = sink_error(sink, err);

@@ -14,11 +14,14 @@ compat_libcompat_la_SOURCES = \
 	compat/credential_helper.c \
 	compat/credential_helper.h \
 	compat/credentials.c \
+	compat/credentials.h \
+	compat/credentials_store.c \
 	compat/data_sum.c \
 	compat/dir_times.c \
 	compat/dir_times.h \
 	compat/dirs.c \
 	compat/dirs.h \
+	compat/error_report.c \
 	compat/file.c \
 	compat/file.h \
 	compat/fsck.c \

@@ -28,6 +28,7 @@ struct towline_registry_service {
 	struct registry_config config;
 	char **certs_dirs; /* NULL-terminated */
 	char *default_registry;
+	char *extra_ca; /* NULL: none */
 	int (*resolve)(void *context, const char *host, const struct image_pull_sink *sink);
 	void *resolve_context;
 };
@@ -297,6 +298,8 @@ static int lookup_pull_endpoints(
 		r = lookup_official(service, &list, &err);
 	else
 		r = lookup_other(service, hostname, &list, &err);
+	for (size_t i = 0; service->extra_ca && !r && i < list.n; i++)
+		r = registry_tls_add_ca(&list.items[i].tls, service->extra_ca, &err);
 	if (r < 0)
 		return sink_error(sink, err);
 	for (size_t i = 0; i < list.n && code == IMAGE_PULL_OK; i++) {
@@ -342,6 +345,7 @@ void towline_registry_service_free(struct towline_registry_service *service)
 		free(service->certs_dirs[i]);
 	free(service->certs_dirs);
 	free(service->default_registry);
+	free(service->extra_ca);
 	free(service);
 }
 
@@ -393,6 +397,18 @@ static int set_up(struct towline_registry_service *service,
 	const char *const *dirs = OPTION(o, certs_dirs);
 	const char *registry = OPTION(o, default_registry);
 
+	if (OPTION(o, extra_ca)) {
+		cleanup_registry_tls struct registry_tls probe = {.ca = NULL};
+
+		/* What cannot be read is said now, not at each pull. */
+		if (registry_tls_add_ca(&probe, o->extra_ca, reterr) < 0)
+			return -1;
+		if (!probe.ca || !strstr(probe.ca, "-----BEGIN "))
+			return error_setf(reterr, "%s holds no PEM certificate", o->extra_ca);
+		service->extra_ca = strdup(o->extra_ca);
+		if (!service->extra_ca)
+			return error_set(reterr, &error_no_memory);
+	}
 	service->resolve = OPTION(o, resolve);
 	service->resolve_context = OPTION(o, resolve_context);
 	service->certs_dirs = copy_list(dirs ? dirs : default_dirs);

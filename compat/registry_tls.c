@@ -102,14 +102,13 @@ static int read_in(
 	return file_read(path, FILE_LIMIT, ret, ret_size, reterr);
 }
 
-/* All files that end with .crt, one behind the other. */
-static int add_ca(
-	struct registry_tls *tls, const char *dir, const char *name, struct error **reterr)
+/* Files of certificates are put one behind the other. */
+int registry_tls_add_ca(struct registry_tls *tls, const char *path, struct error **reterr)
 {
 	cleanup_free char *data = NULL;
 	size_t size;
 
-	if (read_in(dir, name, &data, &size, reterr) < 0)
+	if (file_read(path, FILE_LIMIT, &data, &size, reterr) < 0)
 		return -1;
 
 	char *grown = realloc(tls->ca, tls->tls.ca_size + size + 2);
@@ -124,6 +123,14 @@ static int add_ca(
 	grown[tls->tls.ca_size] = '\0';
 	tls->tls.ca = grown;
 	return 0;
+}
+
+static int add_ca(
+	struct registry_tls *tls, const char *dir, const char *name, struct error **reterr)
+{
+	cleanup_free char *path = file_join(dir, name);
+
+	return path ? registry_tls_add_ca(tls, path, reterr) : error_set(reterr, &error_no_memory);
 }
 
 static int add_certificate(struct registry_tls *tls, const char *dir, const struct names *names,

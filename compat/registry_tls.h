@@ -21,6 +21,8 @@ struct registry_tls {
  * registry's files are not looked at. */
 int registry_tls_init(struct registry_tls *tls, const char *const *certs_dirs, const char *hostname,
 	bool secure, struct error **reterr);
+/* The certificates of a PEM file are trusted as well. */
+int registry_tls_add_ca(struct registry_tls *tls, const char *path, struct error **reterr);
 void registry_tls_free(struct registry_tls *tls); /* accepts a zeroed one */
 #define cleanup_registry_tls __attribute__((cleanup(registry_tls_free)))
 

@@ -95,6 +95,9 @@ struct towline_registry_options {
 	 */
 	void (*log)(void *context, int level, const char *message);
 	void *log_context;
+	/* A file of PEM certificates that are trusted besides the system's and those of certs_dirs,
+	 * for every registry whose certificate is verified. NULL: none. */
+	const char *extra_ca;
 };
 struct towline_registry_service;
 TOWLINE_API int towline_registry_service_new(const struct towline_registry_options *options,
@@ -195,6 +198,18 @@ TOWLINE_API int towline_progress_json(
 /* {"errorDetail":{"message":M},"error":M}; code is left out where it is 0. */
 TOWLINE_API int towline_error_json(
 	const char *message, int code, const struct image_pull_sink *sink);
+/* The same with a last member "towline" beside Docker's two, for those who look for it: phase,
+ * endpoint, httpStatus, code, class, cancelled, attempts, hint; what is not known is left out. */
+TOWLINE_API int towline_error_info_json(const struct image_pull_error_info *info, const char *hint,
+	const struct image_pull_sink *sink);
+/* Words for enum image_pull_phase ("manifest") and image_pull_class ("NotFound"); "" for none. */
+TOWLINE_API const char *towline_phase_name(int phase);
+TOWLINE_API const char *towline_class_name(int error_class);
+/* What a user can do about this error, where that is certain: one value, a sentence. NOT_FOUND:
+ * nothing certain. registry: its name as a reference has it ("host:5000"); logged_in: credentials
+ * were sent with the pull. */
+TOWLINE_API int towline_error_hint(const struct image_pull_error_info *info, const char *registry,
+	int logged_in, const struct image_pull_sink *sink);
 /* {"status":TEXT} or with an id. */
 TOWLINE_API int towline_status_json(
 	const char *id, const char *text, const struct image_pull_sink *sink);
@@ -219,6 +234,17 @@ TOWLINE_API int towline_reference_familiar(
  */
 TOWLINE_API int towline_credentials(
 	const char *authfile, const char *reference, const struct image_pull_sink *sink);
+/* What docker login does with what it was given: into the helper that the file names for this
+ * server, else into the file itself (mode 0600, the rest of it stays). authfile NULL:
+ * $REGISTRY_AUTH_FILE, else docker's config.json. server: HOST[:PORT], a URL, or HOST/PREFIX for
+ * the repositories below it; NULL or "": Docker Hub. A username with an empty password and an
+ * identity token stores the token. Nothing is asked of the registry. One value: "helper NAME" or
+ * the file's path. */
+TOWLINE_API int towline_credentials_store(const char *authfile, const char *server,
+	const struct image_pull_auth *auth, const struct image_pull_sink *sink);
+/* The opposite, from helper and file. NOT_FOUND: the file knows of none, "Not logged in to ...". */
+TOWLINE_API int towline_credentials_erase(
+	const char *authfile, const char *server, const struct image_pull_sink *sink);
 
 /* ---- the plugin, as a host loads it
  * ---------------------------------------------------------------------- */

@@ -7,6 +7,8 @@ engines_libhost_a_SOURCES = \
 	engines/towline/images.c \
 	engines/towline/json_text.c \
 	engines/towline/json_text.h \
+	engines/towline/login.c \
+	engines/towline/login.h \
 	engines/towline/platform.c \
 	engines/towline/platform.h \
 	engines/towline/progress_bar.c \

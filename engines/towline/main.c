@@ -12,7 +12,10 @@
 static const char help[] =
 	"usage: towline [OPTIONS] COMMAND\n"
 	"  pull [--platform OS/ARCH[/VARIANT]] [--all-tags] [--quiet]\n"
-	"       [--progress auto|bar|plain|json|none] REF\n"
+	"       [--progress auto|bar|plain|json|none] [--pull always|missing|newer]\n"
+	"       [--creds USER[:PASSWORD]] [--authfile FILE] [--ca FILE] REF...\n"
+	"  login [--username USER] [--password-stdin] [--authfile FILE] [REGISTRY]\n"
+	"  logout [--authfile FILE] [REGISTRY]\n"
 	"  images [--json]           the images that are here\n"
 	"  inspect REF...            what is known of an image, as JSON\n"
 	"  tag REF NEW               give an image one more name\n"
@@ -49,6 +52,8 @@ static int run_command(struct cli *cli, int argc, char **argv)
 		int (*run)(struct cli *cli, int argc, char **argv);
 	} commands[] = {
 		{"pull", command_pull},
+		{"login", command_login},
+		{"logout", command_logout},
 		{"images", command_images},
 		{"inspect", command_inspect},
 		{"tag", command_tag},

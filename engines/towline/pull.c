@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "cli.h"
+#include "login.h"
 #include "platform.h"
 #include "progress_bar.h"
 #include "text.h"
@@ -14,13 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
+enum policy { PULL_ALWAYS, PULL_MISSING, PULL_NEWER };
 enum show { SHOW_NONE, SHOW_PLAIN, SHOW_BAR, SHOW_JSON };
 
 /* A pull in the making: what the command line asked for and what serves it. */
 struct pull_command {
 	struct cli *cli;
 	bool all_tags, quiet;
-	const char *platform_text, *progress_text;
+	const char *platform_text, *progress_text, *policy_text, *creds, *authfile, *ca;
+	enum policy policy;
 	struct platform_option platform;
 	enum show show;
 	char *reference; /* canonical; with a tag or digest unless all tags are asked for */
@@ -36,8 +39,12 @@ struct pull_command {
 	} credentials;
 
 	struct progress_bar *bar;
+	bool have;       /* the image was here before, for the platform that is asked for */
 	int write_error; /* an errno: what is printed arrives nowhere, so the pull ends */
-	char **warnings; /* errors that did not end the pull, where no log was asked for */
+	/* What is known of the failure that is being reported; NULL: the message alone. */
+	const struct image_pull_error_info *failure;
+	const char *hint; /* goes with it; "" */
+	char **warnings;  /* errors that did not end the pull, where no log was asked for */
 	size_t nwarnings;
 };
 
@@ -80,14 +87,57 @@ static int print_bytes(void *context, const void *data, size_t size)
 	return IMAGE_PULL_OK;
 }
 
+/* A line under the message, as long as it has something to say. */
+static void note(const char *format, const char *a, const char *b)
+{
+	char *text = NULL, *line = NULL;
+
+	if (asprintf(&text, format, a, b) >= 0)
+		line = text_one_line(text);
+	else
+		text = NULL;
+	if (line)
+		fprintf(stderr, "  %s\n", line);
+	free(line);
+	free(text);
+}
+
+static void explain(const struct image_pull_error_info *info, const char *hint)
+{
+	const char *phase = towline_phase_name(info->phase);
+	char status[32] = "";
+
+	if (info->http_status)
+		snprintf(status, sizeof(status), "%d", info->http_status);
+	if (info->cancelled)
+		return;
+	if (*phase && *info->endpoint)
+		note("phase: %s, endpoint: %s", phase, info->endpoint);
+	else if (*phase)
+		note("phase: %s%s", phase, "");
+	if (*status || *info->registry_code)
+		note("HTTP status: %s, code: %s", *status ? status : "none",
+			*info->registry_code ? info->registry_code : "none");
+	for (size_t i = 0; info->nattempts > 1 && i < info->nattempts; i++)
+		note("tried %s: %s", info->attempts[i]->endpoint, info->attempts[i]->message);
+	if (*hint)
+		note("hint: %s%s", hint, "");
+}
+
 static void report(void *context, const char *message)
 {
 	struct pull_command *c = context;
 	struct answer answer cleanup(answer_free) = {0};
 
 	answer_init(&answer, print_bytes, c);
-	if (c->show != SHOW_JSON || towline_error_json(message, 0, &answer.sink) != IMAGE_PULL_OK)
+	if (c->show != SHOW_JSON) {
 		cli_error("%s", message);
+		if (c->failure)
+			explain(c->failure, c->hint);
+	} else if ((c->failure ? towline_error_info_json(c->failure, c->hint, &answer.sink)
+			       : towline_error_json(message, 0, &answer.sink)) != IMAGE_PULL_OK) {
+		cli_error("%s", message);
+	}
 }
 
 /* ---- what the plugin says */
@@ -199,6 +249,20 @@ static int usage(struct pull_command *c)
 		return cli_usage("pull", "--quiet and --progress json exclude each other");
 	if (c->quiet)
 		c->show = SHOW_NONE;
+	if (strcmp(c->policy_text, "always") == 0)
+		c->policy = PULL_ALWAYS;
+	else if (strcmp(c->policy_text, "missing") == 0)
+		c->policy = PULL_MISSING;
+	else if (strcmp(c->policy_text, "newer") == 0)
+		c->policy = PULL_NEWER;
+	else
+		return cli_usage(
+			"pull", "--pull is always, missing or newer, not %s", c->policy_text);
+	if (c->policy != PULL_ALWAYS && c->all_tags)
+		return cli_usage(
+			"pull", "--all-tags and --pull %s exclude each other", c->policy_text);
+	if (c->creds && (c->creds[0] == ':' || !c->creds[0]))
+		return cli_usage("pull", "--creds is USER[:PASSWORD]");
 	if (c->platform_text && platform_parse(c->platform_text, &c->platform, &problem) < 0)
 		return cli_usage("pull", "--platform is OS/ARCH[/VARIANT], not %s: %s",
 			c->platform_text, problem);
@@ -228,6 +292,7 @@ static int normalize(struct pull_command *c, const char *reference)
 		status = cli_usage("pull", "tag can't be used with --all-tags/-a");
 		goto out;
 	}
+	free(c->reference);
 	c->reference = strdup(c->all_tags ? plain.value : tagged.value);
 	if (!c->reference)
 		status = cli_failed(c->cli, "out of memory");
@@ -262,18 +327,52 @@ static int keep_credentials(void *context, const void *data, size_t size)
 	return IMAGE_PULL_OK;
 }
 
+static void forget_credentials(struct credentials *k)
+{
+	for (size_t i = 0; i < 4; i++)
+		login_wipe(k->texts[i]);
+	*k = (struct credentials){.found = false};
+}
+
+/* --creds USER[:PASSWORD]; what is missing is asked for at the terminal. */
+static int given_credentials(struct pull_command *c)
+{
+	const char *colon = strchr(c->creds, ':');
+	size_t size = colon ? (size_t)(colon - c->creds) : strlen(c->creds);
+	char *user = strndup(c->creds, size);
+	char *password = colon ? strdup(colon + 1) : login_prompt("Password", false);
+	const struct image_pull_auth auth = {
+		.struct_size = sizeof(auth), .username = user, .password = password};
+	int status = CLI_OK;
+
+	if (!password && !colon)
+		status = cli_usage("pull", "--creds without a password needs a terminal");
+	else if (!user || !password ||
+		 keep_credentials(&c->credentials, &auth, sizeof(auth)) != IMAGE_PULL_OK)
+		status = cli_failed(c->cli, "out of memory");
+	login_wipe(user);
+	login_wipe(password);
+	return status;
+}
+
 /* As docker does: what is wrong with a credentials file is said, and the pull goes on without. */
-static void find_credentials(struct pull_command *c)
+static int find_credentials(struct pull_command *c)
 {
 	struct answer answer cleanup(answer_free) = {0};
 	int code;
 
+	if (c->creds)
+		return c->credentials.found ? CLI_OK : given_credentials(c);
+	forget_credentials(&c->credentials);
 	answer_init(&answer, keep_credentials, &c->credentials);
-	code = towline_credentials(NULL, c->reference, &answer.sink);
+	code = towline_credentials(c->authfile, c->reference, &answer.sink);
+	if (c->authfile && code != IMAGE_PULL_OK && code != IMAGE_PULL_NOT_FOUND)
+		return cli_failed(c->cli, answer_message(&answer, code));
 	if (code != IMAGE_PULL_OK && code != IMAGE_PULL_NOT_FOUND) {
 		c->credentials.found = false;
 		cli_error("warning: no credentials: %s", answer_message(&answer, code));
 	}
+	return CLI_OK;
 }
 
 static int load_plugin(struct pull_command *c)
@@ -299,6 +398,7 @@ static int make_registry_service(struct pull_command *c)
 		.certs_dirs = config->certs_dirs,
 		.default_registry = config->default_registry,
 		.no_insecure_loopback = !config->insecure_loopback,
+		.extra_ca = c->ca,
 	};
 	int code;
 
@@ -353,21 +453,13 @@ static int make_instance(struct pull_command *c)
 /* What the error says to machines: for --log-level debug. */
 static void log_error_info(struct pull_command *c, const struct image_pull_error_info *info)
 {
-	static const char *const classes[] = {"none", "NotFound", "InvalidParameter", "Conflict",
-		"Unauthorized", "Unavailable", "Forbidden", "System", "NotModified",
-		"NotImplemented", "Unknown", "Cancelled", "Deadline", "DataLoss"};
-	static const char *const phases[] = {"none", "resolve", "ping", "tags", "manifest",
-		"config", "layer", "register", "store"};
 	char line[1024];
 	size_t i;
 
 	snprintf(line, sizeof(line),
 		"the pull failed: class %s, phase %s, endpoint \"%s\", HTTP status %d, "
 		"registry code \"%s\"",
-		(size_t)info->error_class < sizeof(classes) / sizeof(*classes)
-			? classes[info->error_class]
-			: "?",
-		(size_t)info->phase < sizeof(phases) / sizeof(*phases) ? phases[info->phase] : "?",
+		towline_class_name(info->error_class), towline_phase_name(info->phase),
 		info->endpoint, info->http_status, info->registry_code);
 	cli_log(c->cli, IMAGE_PULL_LOG_DEBUG, line);
 	for (i = 0; i < info->nattempts; i++) {
@@ -375,6 +467,30 @@ static void log_error_info(struct pull_command *c, const struct image_pull_error
 			info->attempts[i]->message);
 		cli_log(c->cli, IMAGE_PULL_LOG_DEBUG, line);
 	}
+}
+
+static int failed(struct pull_command *c, const struct image_pull_error_info *info)
+{
+	struct towline_text hint;
+	char *registry = strndup(c->reference, strcspn(c->reference, "/"));
+	int status;
+
+	if (!info || !registry) {
+		free(registry);
+		return cli_failed(c->cli, info ? info->message : "out of memory");
+	}
+	log_error_info(c, info);
+	towline_text_init(&hint);
+	c->hint = towline_error_hint(info, registry, c->credentials.found, &hint.sink) ==
+				  IMAGE_PULL_OK
+			  ? hint.value
+			  : "";
+	c->failure = info;
+	status = cli_failed(c->cli, info->message);
+	c->failure = NULL;
+	towline_text_free(&hint);
+	free(registry);
+	return status;
 }
 
 static int pull(struct pull_command *c)
@@ -401,19 +517,68 @@ static int pull(struct pull_command *c)
 	if (c->write_error) {
 		cli_error("write error: %s", strerror(c->write_error));
 		status = CLI_FAILED;
+	} else if (ret != 0 && c->have && c->policy == PULL_NEWER && error &&
+		   !c->plugin->error_info(error)->cancelled) {
+		log_error_info(c, c->plugin->error_info(error));
+		cli_error("warning: the image that is here stays in use: %s",
+			c->plugin->error_info(error)->message);
 	} else if (ret != 0) {
-		if (error)
-			log_error_info(c, c->plugin->error_info(error));
-		status = cli_failed(
-			c->cli, error ? c->plugin->error_info(error)->message : "out of memory");
+		status = failed(c, error ? c->plugin->error_info(error) : NULL);
 	}
 	c->plugin->error_free(error);
 	for (size_t i = 0; status == CLI_OK && i < c->nwarnings; i++)
 		cli_error("warning: %s", c->warnings[i]);
+	for (size_t i = 0; i < c->nwarnings; i++)
+		free(c->warnings[i]);
+	c->nwarnings = 0;
 	return status;
 }
 
-static int run(struct pull_command *c)
+/* Is an image of this name here, of the platform that was asked for? */
+static int is_here(void *context, const void *data, size_t size)
+{
+	struct pull_command *c = context;
+	const struct towline_image *image = data;
+	const struct image_pull_platform *wanted = &c->platform.platform;
+
+	(void)size;
+	c->have = true;
+	if (c->platform_text &&
+		((wanted->os && *wanted->os && strcmp(wanted->os, image->os) != 0) ||
+			(wanted->architecture && *wanted->architecture &&
+				strcmp(wanted->architecture, image->architecture) != 0) ||
+			(wanted->variant && *wanted->variant &&
+				strcmp(wanted->variant, image->variant) != 0)))
+		c->have = false;
+	return IMAGE_PULL_OK;
+}
+
+static int run_one(struct pull_command *c, const char *reference)
+{
+	struct answer answer cleanup(answer_free) = {0};
+	int status = normalize(c, reference);
+
+	if (status != CLI_OK)
+		return status;
+	c->have = false;
+	answer_init(&answer, is_here, c);
+	if (c->policy != PULL_ALWAYS)
+		(void)towline_image_get(c->cli->store, c->reference, &answer.sink);
+	if (c->default_tag && !c->all_tags && !c->quiet && c->show != SHOW_JSON) {
+		printf("Using default tag: latest\n");
+		fflush(stdout);
+	}
+	if (c->policy != PULL_MISSING || !c->have) {
+		status = find_credentials(c);
+		if (status == CLI_OK)
+			status = pull(c);
+	}
+	if (status == CLI_OK && c->show != SHOW_JSON)
+		printf("%s\n", c->reference);
+	return status;
+}
+
+static int run(struct pull_command *c, int n, char **references)
 {
 	int status = cli_load_config(c->cli);
 
@@ -423,19 +588,17 @@ static int run(struct pull_command *c)
 		status = make_registry_service(c);
 	if (status == CLI_OK)
 		status = cli_open_store(c->cli, CLI_MAKE);
+	if (status == CLI_OK)
+		status = make_instance(c);
 	if (status != CLI_OK)
 		return status;
-	find_credentials(c);
-	status = make_instance(c);
-	if (status != CLI_OK)
-		return status;
-	if (c->default_tag && !c->all_tags && !c->quiet && c->show != SHOW_JSON) {
-		printf("Using default tag: latest\n");
-		fflush(stdout);
+	/* One that fails does not keep the others away; a signal does. */
+	for (int i = 0; i < n && !interrupted && !c->write_error; i++) {
+		int one = run_one(c, references[i]);
+
+		if (status == CLI_OK)
+			status = one;
 	}
-	status = pull(c);
-	if (status == CLI_OK && c->show != SHOW_JSON)
-		printf("%s\n", c->reference);
 	return status;
 }
 
@@ -444,11 +607,7 @@ static void free_command(struct pull_command *c)
 	if (c->plugin)
 		c->plugin->destroy(c->instance);
 	towline_registry_service_free(c->registry_service);
-	for (size_t i = 0; i < 4; i++) {
-		if (c->credentials.texts[i])
-			explicit_bzero(c->credentials.texts[i], strlen(c->credentials.texts[i]));
-		free(c->credentials.texts[i]);
-	}
+	forget_credentials(&c->credentials);
 	for (size_t i = 0; i < c->nwarnings; i++)
 		free(c->warnings[i]);
 	free(c->warnings);
@@ -457,26 +616,32 @@ static void free_command(struct pull_command *c)
 
 int command_pull(struct cli *cli, int argc, char **argv)
 {
-	struct pull_command c = {.cli = cli, .progress_text = "auto"};
+	struct pull_command c = {
+		.cli = cli, .progress_text = "auto", .policy_text = "always", .hint = ""};
 	const struct cli_option options[] = {
 		{.name = "all-tags", .letter = 'a', .flag = &c.all_tags},
+		{.name = "authfile", .value = &c.authfile},
+		{.name = "ca", .value = &c.ca},
+		{.name = "creds", .value = &c.creds},
 		{.name = "platform", .value = &c.platform_text},
 		{.name = "progress", .value = &c.progress_text},
+		{.name = "pull", .value = &c.policy_text},
 		{.name = "quiet", .letter = 'q', .flag = &c.quiet},
 	};
 	int nargs;
 	int status = cli_parse_command(
-		options, sizeof(options) / sizeof(options[0]), 1, 1, argc, argv, &nargs);
+		options, sizeof(options) / sizeof(options[0]), 1, -1, argc, argv, &nargs);
 
 	cli->report = report;
 	cli->report_context = &c;
 	if (status == CLI_OK)
 		status = usage(&c);
-	if (status == CLI_OK)
-		status = normalize(&c, argv[1]);
+	/* What is no reference is said before anything is opened. */
+	for (int i = 1; status == CLI_OK && i <= nargs; i++)
+		status = normalize(&c, argv[i]);
 	if (status == CLI_OK) {
 		catch_signals();
-		status = run(&c);
+		status = run(&c, nargs, argv + 1);
 	}
 	if (!c.write_error && cli_flush(stdout) < 0)
 		status = CLI_FAILED;

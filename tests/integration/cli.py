@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 
@@ -78,8 +79,8 @@ class Store:
                 "LD_LIBRARY_PATH": self.libs}
 
     def start(self, *args, **more):
-        return subprocess.Popen([*self.command, "--config", self.config, *args], env=self.env(), stdin=subprocess.DEVNULL,
-                                **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more})
+        return subprocess.Popen([*self.command, "--config", self.config, *args], env=self.env(),
+                                **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more})
 
     def run(self, *args, **more):
         proc = self.start(*args, **more)
@@ -97,10 +98,10 @@ class Store:
         return result
 
     def fails(self, code, text, *args):
-        """One clear line on stderr, nothing on stdout but what came before the failure."""
+        """One clear line on stderr, indented ones with details of a pull under it."""
         result = self.run(*args)
         check(result.code == code, result)
-        check(re.fullmatch(r"towline: [^\n]+\n", result.err), result)
+        check(re.fullmatch(r"towline: [^\n]+\n(  [^\n]+\n)*", result.err), result)
         check(text in result.err, "%r is not in\n%s" % (text, result))
         return result
 
@@ -312,6 +313,121 @@ def json_error(site):
         check(result.code == 1 and result.err == "", result)
         last = json.loads(result.lines[-1])
         check(last["error"] and last["errorDetail"] == {"message": last["error"]}, result)
+        if args[0] == site.app("none"):
+            more = last["towline"]
+            check((more["phase"], more["code"]) == ("manifest", "MANIFEST_UNKNOWN") and
+                  more["endpoint"].startswith("http"), more)
+
+
+def several(site):
+    """several references: one that fails does not keep the others away"""
+    store = Store(site)
+    result = store.run("pull", "--quiet", site.app("two"), site.app("none"), site.app("list"))
+    check(result.code == 1 and result.out == site.app("two") + "\n" + site.app("list") + "\n", result)
+    check(re.fullmatch(r"towline: manifest for [^\n]+\n  phase: manifest, endpoint: http[^\n]+\n"
+                       r"  HTTP status: [^\n]*code: MANIFEST_UNKNOWN\n(  tried [^\n]+\n)*", result.err), result)
+    check(store.run("pull", site.app("two"), "UPPER/x").code == 1)
+
+
+def policies(site):
+    """--pull missing asks nobody for what is here; newer puts up with a registry that is away"""
+    store = Store(site)
+    store.ok("pull", "--pull", "missing", site.app("two"))
+    asked = len(site.requests())
+    check(store.ok("pull", "--pull=missing", site.app("two")).lines[-1] == site.app("two"))
+    check(len(site.requests()) == asked, site.requests()[asked:])
+    store.ok("pull", "--pull=missing", "--platform=linux/arm64", site.app("list"))
+    check(len(site.requests()) > asked)
+    asked = len(site.requests())
+    store.ok("pull", "--pull=missing", "--platform=linux/arm64", site.app("list"))
+    check(len(site.requests()) == asked)
+    store.ok("pull", "--pull", "newer", site.app("two"))
+    check(len(site.requests()) > asked)
+    away = "127.0.0.1:%d/x:1" % images.free_port()
+    store.fails(1, "connection refused", "pull", "--pull", "newer", away)
+    store.ok("tag", site.app("two"), away)
+    result = store.run("pull", "--quiet", "--pull", "newer", away)
+    check(result.code == 0 and result.out == away + "\n" and "warning: the image that is here" in result.err, result)
+    store.fails(2, "--pull is always, missing or newer", "pull", "--pull", "never", site.app("two"))
+
+
+def stdin_of(store, text, *args):
+    """Run with text on standard input."""
+    proc = store.start(*args, stdin=subprocess.PIPE)
+    out, err = proc.communicate(text.encode(), timeout=WAIT)
+    return Result(proc, out.decode(), err.decode())
+
+
+def login_file(site):
+    """login stores into the file, mode 0600, and leaves the rest of it; logout takes it out again"""
+    store = Store(site)
+    path = os.path.join(store.home, ".docker", "config.json")
+    check(stdin_of(store, "pa:ss\n", "login", "-u", "me", "--password-stdin", "reg.example:5000").code == 0)
+    check(os.stat(path).st_mode & 0o777 == 0o600, oct(os.stat(path).st_mode))
+    with open(path, encoding="utf-8") as f:
+        check(json.load(f) == {"auths": {"reg.example:5000": {"auth": "bWU6cGE6c3M="}}})
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump({"psFormat": "x \u00e9 \\n", "auths": {"https://reg.example:5000/v2/": {"auth": "eDp5"},
+                                                       "other": {"auth": "eDp5", "email": "e"}}, "n": [1.50]}, f)
+    check(stdin_of(store, "new", "login", "-u", "me", "--password-stdin", "https://reg.example:5000/v2/").code == 0)
+    check(stdin_of(store, "hub", "login", "-u", "me", "--password-stdin").code == 0)
+    with open(path, encoding="utf-8") as f:
+        check(json.load(f) == {"psFormat": "x \u00e9 \\n", "n": [1.5], "auths": {
+            "other": {"auth": "eDp5", "email": "e"}, "reg.example:5000": {"auth": "bWU6bmV3"},
+            "https://index.docker.io/v1/": {"auth": "bWU6aHVi"}}})
+    store.ok("logout", "reg.example:5000")
+    store.ok("logout")
+    check("Not logged in to reg.example:5000" in store.ok("logout", "reg.example:5000").out)
+    with open(path, encoding="utf-8") as f:
+        check(list(json.load(f)["auths"]) == ["other"])
+    store.fails(2, "--password-stdin needs --username", "login", "--password-stdin", "x")
+    store.fails(2, "without a terminal", "login", "-u", "me", "x")
+
+
+def login_helper(site):
+    """login goes through the helper that the file names; no secret is in the file then"""
+    store = Store(site)
+    helper = os.path.join(store.dir, "docker-credential-note")
+    with open(helper, "w", encoding="utf-8") as f:
+        f.write('#!/bin/sh\necho "$1" >>%s/verbs\ncat >%s/"$1"\n' % (store.dir, store.dir))
+    os.chmod(helper, 0o755)
+    env = store.env
+    store.env = lambda: {**env(), "PATH": store.dir + ":" + os.environ["PATH"]}
+    authfile = os.path.join(store.dir, "auth.json")
+    with open(authfile, "w", encoding="utf-8") as f:
+        json.dump({"credHelpers": {"h.example": "note"}}, f)
+    result = stdin_of(store, "s\"3\n", "login", "--authfile", authfile, "-u", "me", "--password-stdin", "h.example")
+    check(result.code == 0 and "helper note" in result.out, result)
+    with open(os.path.join(store.dir, "store"), encoding="utf-8") as f:
+        check(json.load(f) == {"ServerURL": "h.example", "Username": "me", "Secret": "s\"3"})
+    with open(authfile, encoding="utf-8") as f:
+        check(json.load(f) == {"credHelpers": {"h.example": "note"}, "auths": {"h.example": {}}})
+    store.ok("logout", "--authfile", authfile, "h.example")
+    with open(os.path.join(store.dir, "erase"), encoding="utf-8") as f:
+        check(f.read() == "h.example")
+
+
+def login_prompt(site):
+    """the password is asked for at the terminal, and not shown"""
+    store = Store(site)
+    master, slave = pty.openpty()
+    proc = store.start("login", "-u", "me", "reg.example", stdin=slave)
+    seen = b""
+    while b"Password: " not in seen:
+        check(select.select([proc.stderr], [], [], WAIT)[0], "no question")
+        more = os.read(proc.stderr.fileno(), 100)
+        check(more, "no question: %r" % seen)
+        seen += more
+    while termios.tcgetattr(slave)[3] & termios.ECHO:
+        check(proc.poll() is None, "the terminal echoes")
+        time.sleep(0.01)
+    os.write(master, b"hidden\n")
+    out, err = proc.communicate(timeout=WAIT)
+    shown = os.read(master, 100) if select.select([master], [], [], 0)[0] else b""
+    check(proc.returncode == 0 and b"hidden" not in shown + out + err, (shown, out, err))
+    check(termios.tcgetattr(slave)[3] & termios.ECHO, "the terminal was left without echo")
+    os.close(master)
+    os.close(slave)
 
 
 # ---- what fails
@@ -403,7 +519,7 @@ def bad_plugins(site):
 def usage(site):
     """wrong usage: one line, exit status 2"""
     store = Store(site)
-    for args in ((), ("fly",), ("pull",), ("pull", "a", "b"), ("pull", "--what", "a"), ("pull", "--progress", "x", "a"),
+    for args in ((), ("fly",), ("pull",), ("tag", "a", "b", "c"), ("pull", "--pull", "x", "a"), ("pull", "--what", "a"), ("pull", "--progress", "x", "a"),
                  ("pull", "--platform"), ("images", "x"), ("tag", "a"), ("rm",), ("bundle", "a"), ("rootfs", "a"),
                  ("--log-level", "loud", "images"), ("inspect",), ("load",), ("save", "a"), ("fsck", "--shallow"),
                  ("bundle", "--remove", "a", "b"), ("--nothing",)):
@@ -549,6 +665,9 @@ def htpasswd(site):
             with open(os.path.join(store.home, ".docker", "config.json"), "w", encoding="utf-8") as out:
                 json.dump({"auths": {registry.host: {"auth": text}}}, out)
 
+        store.fails(1, "unauthorized: authentication required", "pull", "--creds", "ann:wrong", name)
+        given = Store(site)
+        given.ok("pull", "--creds", "ann:pass word", name)
         credentials("YW5uOndyb25n")  # ann:wrong
         store.fails(1, "unauthorized: authentication required", "pull", name)
         store.is_empty()
@@ -574,6 +693,9 @@ def tls(site):
         certs = os.path.join(work, "certs.d")
         strict = Store(site, **{"insecure-loopback": False, "certs-dirs": [certs]})
         strict.fails(1, "x509: certificate signed by unknown authority", "pull", name)
+        strict.ok("pull", "--ca", cert, name)
+        strict.fails(1, "holds no PEM certificate", "pull", "--ca", strict.config, name)
+        strict.ok("rm", name)
         os.makedirs(os.path.join(certs, registry.host))
         shutil.copy(cert, os.path.join(certs, registry.host, "ca.crt"))
         strict.ok("pull", name)
@@ -714,7 +836,8 @@ def terminal(site):
 
 
 CASES = [help_text, usage, bad_references, bad_configs, bad_plugins, fresh_pull, second_pull, image_id, podmans_id, default_tag,
-         quiet, by_digest, all_tags, platforms, other_platform, json_stream, json_error, unknown_tag, refused, no_such_platform,
+         quiet, by_digest, all_tags, platforms, other_platform, json_stream, json_error, several, policies, login_file,
+         login_helper, login_prompt, unknown_tag, refused, no_such_platform,
          log_levels, images_and_names, root_option, root_filesystem, unprivileged, check_and_prune, load_and_save, htpasswd, tls,
          interrupted, killed, broken_pipe, terminal]
 

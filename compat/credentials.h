@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What reading and writing credentials files have in common. Go counterpart: docker/cli's config.
+ */
+#ifndef COMPAT_CREDENTIALS_H
+#define COMPAT_CREDENTIALS_H
+
+#include <stdbool.h>
+
+#define CREDENTIALS_FILE_LIMIT (4u << 20)
+/* Docker Hub, as config.json and the helpers name it. */
+#define CREDENTIALS_INDEX_SERVER "https://index.docker.io/v1/"
+
+/* Is key another spelling of this host: with a scheme, or the paths of old logins? */
+bool credentials_names_host(const char *key, const char *host);
+/* $DOCKER_CONFIG/config.json or ~/.docker/config.json, a new string; NULL: neither is set, or no
+ * memory. */
+char *credentials_docker_file(void);
+
+#endif

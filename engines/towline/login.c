@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* towline login, towline logout: credentials into a helper or a file, and out of it. Go
+ * counterparts: docker's cli/command/registry/login.go and logout.go. */
+#include "config.h"
+
+#include "cli.h"
+#include "login.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define SECRET_LIMIT (64u << 10)
+
+static volatile sig_atomic_t caught;
+
+static void on_signal(int number)
+{
+	caught = number;
+}
+
+/* One line, or all there is, without the line's end. NULL with errno: interrupted, too long. */
+static char *read_secret(int fd, bool line)
+{
+	char *text = calloc(1, SECRET_LIMIT + 1);
+	size_t size = 0;
+
+	while (text) {
+		ssize_t n = read(fd, text + size, line ? 1 : SECRET_LIMIT + 1 - size);
+
+		if (n < 0 && errno == EINTR && !caught)
+			continue;
+		if (n < 0 || size + (size_t)n > SECRET_LIMIT) {
+			if (n >= 0)
+				errno = EFBIG;
+			explicit_bzero(text, SECRET_LIMIT);
+			free(text);
+			return NULL;
+		}
+		size += (size_t)n;
+		if (!n || (line && text[size - 1] == '\n'))
+			break;
+	}
+	if (text && size && text[size - 1] == '\n')
+		text[--size] = '\0';
+	if (text && size && text[size - 1] == '\r')
+		text[--size] = '\0';
+	return text;
+}
+
+char *login_prompt(const char *question, bool echo)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+	struct sigaction action = {.sa_handler = on_signal}, old[sizeof(numbers) / sizeof(int)];
+	struct termios before, quiet;
+	char *text = NULL;
+
+	if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &before) < 0)
+		return NULL;
+	sigemptyset(&action.sa_mask);
+	caught = 0;
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(int); i++)
+		(void)sigaction(numbers[i], &action, &old[i]);
+	quiet = before;
+	if (!echo)
+		quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
+	fprintf(stderr, "%s: ", question);
+	if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) == 0) {
+		text = read_secret(STDIN_FILENO, true);
+		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+	}
+	if (!echo || !text)
+		fputc('\n', stderr);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(int); i++)
+		(void)sigaction(numbers[i], &old[i], NULL);
+	/* The terminal is as it was: now the signal may do what it does. */
+	if (caught)
+		(void)raise(caught);
+	return text;
+}
+
+void login_wipe(char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+/* CLI_OK with new strings, or another status after the reason was said. */
+static int ask(const char *username, bool from_stdin, char **ret_username, char **ret_password)
+{
+	if (from_stdin && !username)
+		return cli_usage("login", "--password-stdin needs --username");
+	*ret_username = username ? strdup(username) : login_prompt("Username", true);
+	if (*ret_username && from_stdin) {
+		*ret_password = read_secret(STDIN_FILENO, false);
+	} else if (*ret_username && **ret_username) {
+		*ret_password = login_prompt("Password", false);
+	}
+	if (*ret_username && **ret_username && *ret_password && **ret_password)
+		return CLI_OK;
+	if (!from_stdin && !isatty(STDIN_FILENO))
+		return cli_usage(
+			"login", "without a terminal, use --username and --password-stdin");
+	cli_error("login: no username or no password");
+	return CLI_FAILED;
+}
+
+int command_login(struct cli *cli, int argc, char **argv)
+{
+	const char *authfile = NULL, *username = NULL;
+	bool from_stdin = false;
+	const struct cli_option options[] = {
+		{.name = "authfile", .value = &authfile},
+		{.name = "username", .letter = 'u', .value = &username},
+		{.name = "password-stdin", .flag = &from_stdin},
+	};
+	struct image_pull_auth auth = {.struct_size = sizeof(auth)};
+	char *user = NULL, *password = NULL;
+	struct towline_text where;
+	int nargs, code;
+	int status = cli_parse_command(
+		options, sizeof(options) / sizeof(options[0]), 0, 1, argc, argv, &nargs);
+
+	if (status == CLI_OK)
+		status = ask(username, from_stdin, &user, &password);
+	if (status == CLI_OK) {
+		auth.username = user;
+		auth.password = password;
+		towline_text_init(&where);
+		code = towline_credentials_store(
+			authfile, nargs ? argv[1] : NULL, &auth, &where.sink);
+		if (code != IMAGE_PULL_OK)
+			status = cli_failed(cli, towline_text_message(&where, code));
+		else
+			printf("Stored in %s; the next pull shows whether the registry takes "
+			       "them\n",
+				where.value);
+		towline_text_free(&where);
+	}
+	login_wipe(user);
+	login_wipe(password);
+	return status == CLI_OK && cli_flush(stdout) < 0 ? CLI_FAILED : status;
+}
+
+int command_logout(struct cli *cli, int argc, char **argv)
+{
+	const char *authfile = NULL;
+	const struct cli_option options[] = {{.name = "authfile", .value = &authfile}};
+	struct towline_text text;
+	int nargs, code;
+	int status = cli_parse_command(options, 1, 0, 1, argc, argv, &nargs);
+
+	if (status != CLI_OK)
+		return status;
+	towline_text_init(&text);
+	code = towline_credentials_erase(authfile, nargs ? argv[1] : NULL, &text.sink);
+	if (code == IMAGE_PULL_OK)
+		printf("Removed the credentials for %s\n", nargs ? argv[1] : "docker.io");
+	else if (code == IMAGE_PULL_NOT_FOUND)
+		printf("%s\n", towline_text_message(&text, code)); /* as docker: no failure */
+	else
+		status = cli_failed(cli, towline_text_message(&text, code));
+	towline_text_free(&text);
+	return status == CLI_OK && cli_flush(stdout) < 0 ? CLI_FAILED : status;
+}
