@@ -102,11 +102,15 @@ static void note(const char *format, const char *a, const char *b)
 	free(text);
 }
 
-static void explain(const struct image_pull_error_info *info, const char *hint)
+/* For people: whoever reads stderr from a pipe gets one line, as ever. */
+static void explain(
+	const struct cli *cli, const struct image_pull_error_info *info, const char *hint)
 {
 	const char *phase = towline_phase_name(info->phase);
 	char status[32] = "";
 
+	if (cli->log_level < 0 && !isatty(STDERR_FILENO))
+		return;
 	if (info->http_status)
 		snprintf(status, sizeof(status), "%d", info->http_status);
 	if (info->cancelled)
@@ -133,7 +137,7 @@ static void report(void *context, const char *message)
 	if (c->show != SHOW_JSON) {
 		cli_error("%s", message);
 		if (c->failure)
-			explain(c->failure, c->hint);
+			explain(c->cli, c->failure, c->hint);
 	} else if ((c->failure ? towline_error_info_json(c->failure, c->hint, &answer.sink)
 			       : towline_error_json(message, 0, &answer.sink)) != IMAGE_PULL_OK) {
 		cli_error("%s", message);

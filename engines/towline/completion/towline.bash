@@ -11,7 +11,7 @@ _towline()
 {
 	local cur prev words cword
 	_init_completion -n : || return
-	local commands="pull images inspect tag rm prune fsck rootfs bundle load save"
+	local commands="pull login logout images inspect tag rm prune fsck rootfs bundle load save"
 	local i command="" _towline_where=()
 
 	for ((i = 1; i < cword; i++)); do
@@ -33,11 +33,15 @@ _towline()
 	--root) _filedir -d && return ;;
 	--log-level) COMPREPLY=($(compgen -W "error warn info debug" -- "$cur")) && return ;;
 	--progress) COMPREPLY=($(compgen -W "auto bar plain json none" -- "$cur")) && return ;;
+	--pull) COMPREPLY=($(compgen -W "always missing newer" -- "$cur")) && return ;;
+	--authfile | --ca) _filedir && return ;;
 	--platform) COMPREPLY=($(compgen -W "linux/amd64 linux/arm64 linux/arm/v7 linux/386" -- "$cur")) && return ;;
 	esac
 	case $command in
 	"") COMPREPLY=($(compgen -W "--config --root --plugin --log-level --version --help $commands" -- "$cur")) ;;
-	pull) COMPREPLY=($(compgen -W "--platform --all-tags --quiet --progress $(_towline_images)" -- "$cur")) ;;
+	pull) COMPREPLY=($(compgen -W "--platform --all-tags --quiet --progress --pull --creds --authfile --ca $(_towline_images)" -- "$cur")) ;;
+	login) COMPREPLY=($(compgen -W "--username --password-stdin --authfile" -- "$cur")) ;;
+	logout) COMPREPLY=($(compgen -W "--authfile" -- "$cur")) ;;
 	images) COMPREPLY=($(compgen -W "--json" -- "$cur")) ;;
 	rm) COMPREPLY=($(compgen -W "--force $(_towline_images)" -- "$cur")) ;;
 	prune) COMPREPLY=($(compgen -W "--dry-run --all" -- "$cur")) ;;
