@@ -170,6 +170,23 @@ static int check_images(struct checking *c, struct error **reterr)
 	return 0;
 }
 
+/* A file of names that cannot be read: the images stay, without names. 1: it is still so. */
+static int check_names(struct checking *c, struct error **reterr)
+{
+	cleanup_error struct error *damage = NULL;
+
+	if (reference_store_check(c->store->references, c->repair, &damage, reterr) < 0)
+		return -1;
+	if (!damage)
+		return 0;
+	found(c, "repositories.json: %s", damage->message);
+	if (!c->repair)
+		return 1;
+	note(c, "repositories.json: renamed to repositories.json.damaged, all names are dropped: "
+		"pull or tag again");
+	return 0;
+}
+
 static int check_references(struct checking *c, struct error **reterr)
 {
 	cleanup_reference_list struct reference_list refs = {NULL, 0};
@@ -224,8 +241,10 @@ static int check_all(void *arg, struct error **reterr)
 {
 	struct checking *c = arg;
 
-	if (check_layers(c, reterr) < 0 || check_images(c, reterr) < 0 ||
-		check_references(c, reterr) < 0)
+	int names = c->repair ? 0 : check_names(c, reterr);
+
+	if (names < 0 || check_layers(c, reterr) < 0 || check_images(c, reterr) < 0 ||
+		(!names && check_references(c, reterr) < 0))
 		return -1;
 	return metadata_store_each(c->store->metadata, check_metadata_key, c, reterr);
 }
@@ -241,7 +260,10 @@ int towline_fsck(struct towline_store *store, int deep, int repair, unsigned *da
 	struct error *err = NULL;
 	int code;
 
-	if (repair)
+	/* The names first: nobody can lock a file that cannot be read. */
+	if (repair && check_names(&c, &err) < 0)
+		code = sink_error(sink, err);
+	else if (repair)
 		code = store_run_locked(store, check_all, &c, sink);
 	else
 		code = check_all(&c, &err) < 0 ? sink_error(sink, err) : IMAGE_PULL_OK;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -32,6 +33,7 @@ struct reference_store {
 	int fd;
 	struct timespec mtime;
 	off_t size;
+	bool damaged;   /* the last reload failed for what the file holds */
 	int lock_fd;    /* -1: not locked */
 	unsigned depth; /* the mutex is recursive: reference_store_lock, then the functions */
 };
@@ -64,10 +66,23 @@ static bool unchanged(const struct reference_store *store)
 	       now.st_mtim.tv_nsec == store->mtime.tv_nsec;
 }
 
+/* A file that cannot be parsed is damaged, unless it was only the memory that did not do. */
+static int parse(
+	struct reference_store *store, const char *data, size_t size, struct error **reterr)
+{
+	cleanup_error struct error *err = NULL;
+
+	if (!reference_file_parse(data, size, &store->file, &err))
+		return 0;
+	store->damaged = err != &error_no_memory;
+	return error_set(reterr, error_ref(err));
+}
+
 /* Take over what is in the file now. A file that is not there is an empty one. What was known is
  * kept only if nothing went wrong. */
 static int reload(struct reference_store *store, struct error **reterr)
 {
+	store->damaged = false;
 	if (unchanged(store))
 		return 0;
 	forget(store);
@@ -85,7 +100,7 @@ static int reload(struct reference_store *store, struct error **reterr)
 		return error_set(reterr, error_path("stat", store->path, error_errno(errno)));
 	if (file_read_fd(fd, store->path, FILE_LIMIT, &data, &size, reterr) < 0)
 		return -1;
-	if (reference_file_parse(data, size, &store->file, reterr) < 0)
+	if (parse(store, data, size, reterr) < 0)
 		return -1;
 	store->mtime = st.st_mtim;
 	store->size = st.st_size;
@@ -168,6 +183,20 @@ static int make_file(struct reference_store *store, struct error **reterr)
 	return r;
 }
 
+/* No lock is made beside a damaged file, and none is needed to see that a good one is there. */
+static int open_file(struct reference_store *store, struct error **reterr)
+{
+	cleanup_error struct error *err = NULL;
+
+	if (reload(store, &err) < 0)
+		return store->damaged && store->flags & REFERENCE_STORE_TOLERANT
+			       ? 0
+			       : error_set(reterr, error_ref(err));
+	if (store->fd < 0 && !(store->flags & REFERENCE_STORE_READ_ONLY))
+		return make_file(store, reterr);
+	return 0;
+}
+
 int reference_store_open(
 	const char *path, unsigned flags, struct reference_store **ret, struct error **reterr)
 {
@@ -193,15 +222,63 @@ int reference_store_open(
 	pthread_mutex_init(&store->mutex, &attr);
 	pthread_mutexattr_destroy(&attr);
 
-	/* No lock is made beside a damaged file, and none is needed to see that a good one is
-	 * there. */
-	if (reload(store, reterr) < 0 || (store->fd < 0 && !(flags & REFERENCE_STORE_READ_ONLY) &&
-						 make_file(store, reterr) < 0)) {
+	if (open_file(store, reterr) < 0) {
 		reference_store_free(store);
 		return -1;
 	}
 	*ret = store;
 	return 0;
+}
+
+/* The damaged file is kept: somebody may still read names in it. */
+static int set_aside(struct reference_store *store, struct error **reterr)
+{
+	cleanup_free char *aside = str_printf("%s.damaged", store->path);
+
+	if (!aside)
+		return error_set(reterr, &error_no_memory);
+	if (rename(store->path, aside) < 0)
+		return error_set(reterr, error_path("rename", store->path, error_errno(errno)));
+	store->damaged = false;
+	return save(store, reterr);
+}
+
+static int check_locked(struct reference_store *store, bool repair, struct error **ret_damage,
+	struct error **reterr)
+{
+	cleanup_error struct error *err = NULL;
+
+	if (!reload(store, &err))
+		return 0;
+	if (!store->damaged)
+		return error_set(reterr, error_ref(err));
+	if (repair && set_aside(store, reterr) < 0)
+		return -1;
+	*ret_damage = error_ref(err);
+	return 0;
+}
+
+int reference_store_check(struct reference_store *store, bool repair, struct error **ret_damage,
+	struct error **reterr)
+{
+	int lock = -1, r;
+
+	*ret_damage = NULL;
+	if (repair && store->flags & REFERENCE_STORE_READ_ONLY)
+		return error_set(reterr,
+			error_classf(CLASS_FORBIDDEN, "the store was opened for reading only"));
+	pthread_mutex_lock(&store->mutex);
+	/* Under the lock it is looked at again: another process may have repaired it meanwhile. */
+	if (repair && store->lock_fd < 0)
+		lock = file_lock(store->lock_path, LOCK_EX, reterr);
+	if (repair && store->lock_fd < 0 && lock < 0)
+		r = -1;
+	else
+		r = check_locked(store, repair, ret_damage, reterr);
+	if (lock >= 0)
+		close(lock);
+	pthread_mutex_unlock(&store->mutex);
+	return r;
 }
 
 void reference_store_free(struct reference_store *store)

@@ -26,6 +26,7 @@ void reference_list_free(struct reference_list *list); /* accepts a zeroed one *
 
 #define REFERENCE_STORE_FAST 1u      /* no sync before publishing */
 #define REFERENCE_STORE_READ_ONLY 2u /* nothing is created, every change is refused */
+#define REFERENCE_STORE_TOLERANT 4u  /* a damaged file is an error of what is asked, not of open */
 
 /* Read the file, or make it. A damaged one is an error in Go's JSON words, and stays as it is.
  * Beside it lies path.lock: changes are made under an flock of it, so that processes do not lose
@@ -33,6 +34,11 @@ void reference_list_free(struct reference_list *list); /* accepts a zeroed one *
 int reference_store_open(
 	const char *path, unsigned flags, struct reference_store **ret, struct error **reterr);
 void reference_store_free(struct reference_store *store);
+/* *ret_damage: what is wrong with the file, or NULL; for the caller to unref. repair: a damaged one
+ * is renamed to path.damaged and an empty one takes its place. -1: it could not be looked at, or
+ * not be replaced. */
+int reference_store_check(struct reference_store *store, bool repair, struct error **ret_damage,
+	struct error **reterr);
 
 /* Errors: class InvalidParameter, Conflict. id is stored as it is. */
 int reference_store_add_tag(struct reference_store *store, const struct reference *ref,

@@ -325,13 +325,14 @@ static void write_log(struct log *log, enum log_level level, const char *text)
 		store->log_write(store->log_context, (int)level, text);
 }
 
-static int open_references(struct towline_store *store, struct error **reterr)
+static int open_references(struct towline_store *store, bool tolerant, struct error **reterr)
 {
 	cleanup_free char *dir = file_join(store->root, "image/overlay2");
 	cleanup_free char *path = dir ? file_join(dir, "repositories.json") : NULL;
 	cleanup_error struct error *err = NULL;
 	unsigned flags = (store->fast ? REFERENCE_STORE_FAST : 0) |
-			 (store->read_only ? REFERENCE_STORE_READ_ONLY : 0);
+			 (store->read_only ? REFERENCE_STORE_READ_ONLY : 0) |
+			 (tolerant ? REFERENCE_STORE_TOLERANT : 0);
 
 	if (!path)
 		return error_set(reterr, &error_no_memory);
@@ -347,7 +348,7 @@ static int open_references(struct towline_store *store, struct error **reterr)
 	return 0;
 }
 
-static int open_parts(struct towline_store *store, struct error **reterr)
+static int open_parts(struct towline_store *store, bool tolerant, struct error **reterr)
 {
 	cleanup_free char *images = file_join(store->root, "image/overlay2/imagedb");
 	cleanup_free char *metadata = file_join(store->root, "image/overlay2/distribution");
@@ -362,7 +363,7 @@ static int open_parts(struct towline_store *store, struct error **reterr)
 
 	if (!images || !metadata)
 		return error_set(reterr, &error_no_memory);
-	if (open_root(store, reterr) < 0 || open_references(store, reterr) < 0 ||
+	if (open_root(store, reterr) < 0 || open_references(store, tolerant, reterr) < 0 ||
 		image_store_open(images, flags, &store->images, reterr) < 0 ||
 		metadata_store_open(
 			metadata, !store->fast, store->read_only, &store->metadata, reterr) < 0)
@@ -437,7 +438,7 @@ int towline_store_open(const struct towline_store_options *options, struct towli
 	s->log_context = OPTION(options, log_context);
 	s->log.write = write_log;
 	set_tables(s);
-	if (open_parts(s, &err) < 0) {
+	if (open_parts(s, OPTION(options, tolerant), &err) < 0) {
 		towline_store_close(s);
 		return sink_error(sink, err);
 	}

@@ -118,6 +118,9 @@ struct towline_store_options {
 	int read_only;
 	void (*log)(void *context, int level, const char *message); /* may be NULL */
 	void *log_context;
+	/* 1: a damaged repositories.json is no failure to open, but one of each call that asks for
+	 * names, until towline_fsck has repaired it. */
+	int tolerant;
 };
 struct towline_store;
 /* Checks the format version, sweeps what earlier processes left unfinished. */

@@ -750,6 +750,60 @@ static void checking(void **state)
 	folder_remove(folder);
 }
 
+/* A file of names that a crash has cut: fsck opens the store all the same, and repairs it. */
+static void checking_names(void **state)
+{
+	static const char damage[] = "repositories.json: unexpected EOF\n";
+	char *folder = folder_make();
+	struct towline_store *store = open_store(folder);
+	struct towline_store_options options = {
+		.struct_size = sizeof(options), .root = folder, .fast = 1, .tolerant = 1};
+	cleanup_free char *text = NULL;
+	cleanup_free char *repaired = NULL;
+	cleanup_free char *expected = NULL;
+	struct image a;
+	struct lines l;
+
+	(void)state;
+	add_image(store, "1", "2", DATE, "foo:latest", &a);
+	towline_store_close(store);
+	folder_write(folder, "image/overlay2/repositories.json", "{\"Repositories\":{\"foo");
+	text = str_printf("%s/image/overlay2/repositories.json: unexpected EOF", folder);
+	refuse(folder, false, text);
+
+	options.read_only = 1;
+	lines_init(&l, false);
+	assert_int_equal(towline_store_open(&options, &store, &l.sink), IMAGE_PULL_OK);
+	lines_free(&l);
+	fsck_says(store, false, 1, damage);
+	towline_store_close(store);
+
+	options.read_only = 0;
+	lines_init(&l, false);
+	assert_int_equal(towline_store_open(&options, &store, &l.sink), IMAGE_PULL_OK);
+	lines_free(&l);
+	lines_init(&l, false);
+	assert_int_not_equal(towline_images(store, &l.sink), IMAGE_PULL_OK);
+	lines_free(&l);
+	fsck_says(store, false, 1, damage);
+	repaired =
+		str_printf("%srepositories.json: renamed to repositories.json.damaged, all names "
+			   "are dropped: pull or tag again\n",
+			damage);
+	fsck_says(store, true, 1, repaired);
+	fsck_says(store, true, 0, "");
+	free(text);
+	text = folder_read(folder, "image/overlay2/repositories.json.damaged");
+	assert_string_equal(text, "{\"Repositories\":{\"foo");
+	towline_store_close(store);
+	store = open_store(folder);
+	fsck_says(store, false, 0, "");
+	expected = str_printf("%.12s\n", a.id + 7);
+	images_are(store, expected);
+	towline_store_close(store);
+	folder_remove(folder);
+}
+
 /* The files of the layers' data below dir that hold text are cut; returns how many. */
 static int cut_files(const char *dir, const char *text)
 {
@@ -874,6 +928,7 @@ int main(void)
 		cmocka_unit_test(remove_damaged),
 		cmocka_unit_test(pruning),
 		cmocka_unit_test(checking),
+		cmocka_unit_test(checking_names),
 		cmocka_unit_test(checking_layers),
 		cmocka_unit_test(read_only),
 		cmocka_unit_test(layers_gone),

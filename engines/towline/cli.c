@@ -227,7 +227,8 @@ int cli_open_store(struct cli *cli, enum cli_access access_wanted)
 	struct answer answer cleanup(answer_free) = {0};
 	struct towline_store_options options = {
 		.struct_size = sizeof(options),
-		.read_only = access_wanted == CLI_READ,
+		.read_only = access_wanted == CLI_READ || access_wanted == CLI_CHECK,
+		.tolerant = access_wanted == CLI_CHECK || access_wanted == CLI_REPAIR,
 		.log = store_log,
 		.log_context = cli,
 	};

@@ -74,7 +74,9 @@ int cli_load_config(struct cli *cli);
 enum cli_access {
 	CLI_READ,   /* to look at; where nothing was ever stored, cli->store stays NULL */
 	CLI_CHANGE, /* the same, and to change it */
-	CLI_MAKE    /* made if it is not there */
+	CLI_CHECK,  /* as CLI_READ and CLI_CHANGE, for fsck: damaged names do not hinder it */
+	CLI_REPAIR,
+	CLI_MAKE /* made if it is not there */
 };
 /* Loads the configuration, if it was not, and opens the store. */
 int cli_open_store(struct cli *cli, enum cli_access access);

@@ -60,7 +60,7 @@ int command_fsck(struct cli *cli, int argc, char **argv)
 
 	answer_init(&answer, answer_print, stdout);
 	if (status == CLI_OK)
-		status = cli_open_store(cli, repair ? CLI_CHANGE : CLI_READ);
+		status = cli_open_store(cli, repair ? CLI_REPAIR : CLI_CHECK);
 	if (status != CLI_OK)
 		return status;
 	if (cli->store)

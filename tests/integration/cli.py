@@ -564,6 +564,14 @@ def images_and_names(site):
         store.fails(1, "No such image: x", *args)
     check(not os.path.exists(store.root), "looking made a store")
     store.ok("pull", "-q", site.app("two"))
+    names = os.path.join(store.root, "image/overlay2/repositories.json")
+    with open(names, "w", encoding="utf-8") as out:
+        out.write('{"Repositories":{"')
+    store.fails(1, names + ": unexpected EOF", "images")
+    check("unexpected EOF" in store.run("fsck").out)
+    store.ok("fsck", "--repair")
+    store.ok("fsck")
+    store.ok("pull", "-q", site.app("two"))
     store.ok("tag", site.app("two"), "mine")
     rows = store.ok("images").lines
     check(len(rows) == 3 and sorted(r.split()[0] for r in rows[1:]) == sorted([site.host + "/team/app", "mine"]), rows)
