@@ -79,6 +79,7 @@ tests_test_tls_SOURCES = tests/certs.c tests/certs.h tests/http_server.c tests/h
 tests_test_transport_SOURCES = tests/certs.c tests/certs.h tests/http_server.c tests/http_server.h tests/test_transport.c
 endif
 include $(top_srcdir)/tests/hosts/local.mk
+include $(top_srcdir)/tests/fuzz/local.mk
 
 # Whole pulls, of the plugin as an engine loads it.
 check_PROGRAMS += tests/conformance/pull_driver

@@ -18,7 +18,8 @@ struct decompressor *decompressor_new(uint64_t memory_limit, struct error **rete
  * end of the input. Returns 1 when the stream is complete (all members, nothing behind it but zero
  * padding), 0 when it wants more input or room, -1 on an error, in the original's words where it
  * has some ("unexpected EOF", "gzip: invalid checksum", "flate: corrupt input before offset N"...).
- * Its state is independent of how the input is cut. */
+ * Its state is independent of how the input is cut, but for that N with ISA-L, which reads ahead.
+ */
 int decompressor_run(struct decompressor *d, const void *in, size_t in_size, size_t *in_used,
 	void *out, size_t out_size, size_t *out_used, bool finish, struct error **reterr);
 /* The kind is known and, of gzip, the first header was read. Before that, an error is one of
