@@ -26,7 +26,7 @@ struct world {
 	struct http_client *client;
 	struct http_tls *tls;
 	const char *challenge; /* of the ping; NULL: it answers 200 */
-	const char *token_status, *token_answer;
+	const char *token_status, *token_headers, *token_answer;
 	const char *manifest_status, *manifest_headers, *manifest_answer;
 	const char *blob_status, *blob_headers, *blob_answer;
 	const char *tags[4], *links[4]; /* pages */
@@ -83,7 +83,7 @@ static bool answer(struct server_connection *c, void *arg)
 		atomic_fetch_add(&w->tokens, 1);
 		usleep(20000); /* so that others come to wait */
 		status = w->token_status;
-		headers = strdup("");
+		headers = strdup(w->token_headers);
 		body = fill(w, w->token_answer);
 	} else if (strstr(c->target, "/manifests/")) {
 		status = w->manifest_status;
@@ -122,6 +122,7 @@ static int setup(void **state)
 	w->client = http_client_new(&options, NULL);
 	assert_non_null(w->client);
 	w->token_status = w->manifest_status = w->blob_status = "200 OK";
+	w->token_headers = "";
 	w->token_answer = "{\"token\":\"tok\"}";
 	w->manifest_headers =
 		"Content-Type: application/vnd.docker.distribution.manifest.v2+json\r\n";
@@ -405,6 +406,73 @@ static void keeps_secrets_at_home(void **state)
 	assert_null(strstr(w->log, "other: "));
 }
 
+/* Names of the test's own: *.far is a metadata service's, the others are this machine's. */
+static int resolve(
+	void *context, const char *host, int (*add)(void *arg, const char *address), void *arg)
+{
+	(void)context;
+	if (strcmp(host, "v6.far") == 0)
+		return add(arg, "fd00:ec2::254");
+	if (strcmp(host, "mixed.far") == 0 && add(arg, "127.0.0.1") < 0)
+		return -1;
+	return add(arg, str_has_suffix(host, ".far") ? "169.254.169.254" : "127.0.0.1");
+}
+
+/* A realm is the registry's word: it leads to no link-local or metadata address. */
+static void refuses_link_local_realms(void **state)
+{
+	static const struct {
+		const char *realm, *location; /* location: where the realm redirects to */
+		bool refused;
+	} cases[] = {
+		{"http://169.254.169.254/token", NULL, true},
+		{"http://169.254.0.1:8080/token", NULL, true},
+		{"http://[fe80::1]/token", NULL, true},
+		{"http://[febf::1]:1/token", NULL, true},
+		{"http://[fd00:ec2::254]/token", NULL, true},
+		{"http://[::ffff:169.254.169.254]/token", NULL, true},
+		{"http://v4.far/token", NULL, true},
+		{"http://v6.far/token", NULL, true},
+		{"http://mixed.far/token", NULL, true},
+		{"http://{1}/token", "http://169.254.169.254/latest", true},
+		{"http://{1}/token", "http://v4.far/latest", true},
+		{"http://{1}/token", NULL, false},
+		{"http://near:{port}/token", NULL, false},
+	};
+	static const struct auth_config users[] = {{"", "", "", ""}, {"", "", "identity", ""}};
+	static const struct http_options options = {.user_agent = "agent", .resolve = resolve};
+	struct world *w = *state;
+
+	http_client_free(w->client);
+	w->client = http_client_new(&options, NULL);
+	assert_non_null(w->client);
+	w->token_answer = "{\"token\":\"tok\",\"access_token\":\"tok\"}";
+	for (size_t i = 0; i < ARRAY_SIZE(cases) * ARRAY_SIZE(users); i++) {
+		const char *pattern = cases[i / ARRAY_SIZE(users)].realm;
+		const char *location = cases[i / ARRAY_SIZE(users)].location;
+		bool refused = cases[i / ARRAY_SIZE(users)].refused;
+		cleanup_free char *realm =
+			strstr(pattern, "{port}")
+				? str_printf("http://near:%d/token", server_port(w->server))
+				: strdup(pattern);
+		cleanup_free char *challenge = str_printf(
+			"WWW-Authenticate: Bearer realm=\"%s\",service=\"svc\"\r\n", realm);
+		cleanup_free char *headers =
+			location ? str_printf("Location: %s\r\n", location) : strdup("");
+		cleanup_free char *error = NULL;
+
+		w->challenge = challenge;
+		w->token_status = location ? "307 Temporary Redirect" : "200 OK";
+		w->token_headers = headers;
+		error = get_blob(w, &users[i % ARRAY_SIZE(users)]);
+		if (refused ? !error || !strstr(error, ": a link-local or metadata address")
+			    : error != NULL)
+			fail_msg("%s, then %s\nexpected %s\ngot      %s", realm,
+				location ? location : "-", refused ? "refused" : "(no error)",
+				error ? error : "(no error)");
+	}
+}
+
 /* The challenges of a redirected ping belong to the other host. */
 static bool redirect_ping(struct server_connection *c, void *arg)
 {
@@ -630,6 +698,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(caches_tokens, setup, teardown),
 		cmocka_unit_test_setup_teardown(asks_for_one_token_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(keeps_secrets_at_home, setup, teardown),
+		cmocka_unit_test_setup_teardown(refuses_link_local_realms, setup, teardown),
 		cmocka_unit_test_setup_teardown(follows_redirected_pings, setup, teardown),
 		cmocka_unit_test_setup_teardown(says_what_the_ping_showed, setup, teardown),
 		cmocka_unit_test_setup_teardown(lists_tags, setup, teardown),

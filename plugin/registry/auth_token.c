@@ -321,6 +321,7 @@ static int fetch_with_oauth(const struct token_request *r, const struct context 
 	struct http_request request = {.method = "POST",
 		.url = realm,
 		.headers = &headers,
+		.no_link_local = true,
 		.timeout_ms = TOKEN_TIMEOUT_MS};
 	int rc;
 
@@ -357,8 +358,10 @@ static int fetch_with_basic_auth(const struct token_request *r, const struct con
 	struct token_response t = {0};
 	struct header_list headers = {0};
 	struct url with_query = *realm;
-	struct http_request request = {
-		.method = "GET", .headers = &headers, .timeout_ms = TOKEN_TIMEOUT_MS};
+	struct http_request request = {.method = "GET",
+		.headers = &headers,
+		.no_link_local = true,
+		.timeout_ms = TOKEN_TIMEOUT_MS};
 	int rc = 0;
 
 	values_parse(&query, realm->raw_query);
@@ -394,8 +397,8 @@ static int fetch_with_basic_auth(const struct token_request *r, const struct con
 	return 0;
 }
 
-/* Beyond the original: where the registry is verified, secrets go over https only. Other schemes
- * than http fail in the transport, in Go's words. */
+/* Beyond the original, as is no_link_local: where the registry is verified, secrets go over https
+ * only. Other schemes than http fail in the transport, in Go's words. */
 static int check_realm(
 	const struct token_request *r, const struct url *realm, struct error **reterr)
 {

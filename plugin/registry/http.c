@@ -205,6 +205,7 @@ static int fill_exchange(struct exchange *x, const struct http_request *request,
 	x->blob = request->blob;
 	x->tls = http_tls_ref(request->tls);
 	x->ring_size = ring_size_for(request->ring_size);
+	x->no_link_local = request->no_link_local;
 	x->deadline = request->timeout_ms ? monotonic_ms() + request->timeout_ms : 0;
 	x->response.content_length = -1;
 	x->response.url = strdup(request->url);

@@ -73,6 +73,10 @@ struct http_request {
 	size_t ring_size;     /* bytes buffered ahead of the reader; 0: 64 KiB */
 	bool blob; /* HTTP/1.1, no decoding: for layers. Else gzip is asked for and decoded as Go
 		      does */
+	/* Link-local and metadata addresses (169.254.0.0/16, fe80::/10, fd00:ec2::254) are
+	 * refused, written out or found for a name, over redirects as well. What a proxy finds for
+	 * a name is the proxy's. */
+	bool no_link_local;
 	uint32_t timeout_ms; /* http.Client.Timeout: up to the end of the body; 0: none */
 };
 

@@ -37,6 +37,49 @@ bool http_is_ip(const char *host)
 	return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
 }
 
+/* An address, without brackets, that a machine's own surroundings answer: among them what clouds
+ * tell a machine of its secrets. */
+static bool is_link_local(const char *address)
+{
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+	static const unsigned char ec2[16] = {0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54};
+	unsigned char b[16];
+
+	if (inet_pton(AF_INET, address, b) == 1)
+		return b[0] == 169 && b[1] == 254;
+	if (inet_pton(AF_INET6, address, b) != 1)
+		return false;
+	if (memcmp(b, mapped, sizeof(mapped)) == 0)
+		return b[12] == 169 && b[13] == 254;
+	return (b[0] == 0xfe && (b[1] & 0xc0) == 0x80) || memcmp(b, ec2, sizeof(ec2)) == 0;
+}
+
+/* Is one of "1.2.3.4,[::1]" such an address? */
+static bool has_link_local(const char *addresses)
+{
+	char one[64];
+	size_t size;
+
+	for (; *addresses; addresses += size + (addresses[size] == ',')) {
+		const char *start = addresses + (*addresses == '[');
+		size_t length = strcspn(start, "],");
+
+		size = strcspn(addresses, ",");
+		if (length >= sizeof(one))
+			continue; /* no address is so long */
+		memcpy(one, start, length);
+		one[length] = '\0';
+		if (is_link_local(one))
+			return true;
+	}
+	return false;
+}
+
+static struct error *refused_error(const struct exchange *x)
+{
+	return error_plainf("refused to ask %s: a link-local or metadata address", x->host);
+}
+
 static struct curl_slist *resolve_list(const struct exchange *x, const char *addresses)
 {
 	/* '+': it may be forgotten again */
@@ -50,6 +93,9 @@ static void answer(struct exchange *x, const char *addresses, const char *why)
 {
 	if (why)
 		x->resolve_error = http_lookup_error(x, why);
+	else if (x->no_link_local && strcmp(x->route.dial_host, x->host) == 0 &&
+		 has_link_local(addresses))
+		x->resolve_error = refused_error(x);
 	else if (!(x->addresses = resolve_list(x, addresses)))
 		x->resolve_error = &error_no_memory;
 	http_loop_post(x, OP_SUBMIT);
@@ -238,6 +284,8 @@ int http_resolve(struct exchange *x, struct error **reterr)
 	struct lookup *l;
 	int rc = 0;
 
+	if (x->no_link_local && is_link_local(x->host))
+		return error_set(reterr, refused_error(x));
 	if (http_is_ip(x->route.dial_host)) {
 		http_loop_post(x, OP_SUBMIT);
 		return 0;

@@ -57,7 +57,7 @@ struct exchange {
 
 	/* constant once it is submitted */
 	char *host, *port; /* of the URL; host without brackets */
-	bool https, blob, asked_gzip, is_head;
+	bool https, blob, asked_gzip, is_head, no_link_local;
 	struct http_tls *tls;
 	struct http_route route;
 	struct curl_slist *headers;
