@@ -16,8 +16,8 @@ import tap  # noqa: E402
 BUILD = os.path.abspath(os.environ.get("top_builddir", "."))
 FOLDER = os.path.join(scenarios.VECTORS, "scenarios")
 # Every kind of manifest, a token, an endpoint that falls back; then errors of each layer of the plugin.
-NAMES = "list_default schema1_tag identity_token errors_several".split()
-MORE = """success_tag success_tag_and_digest oci_index schema1_digest all_tags bearer_password blob_redirect mirror_404
+NAMES = "schema1_tag identity_token errors_several".split()
+MORE = """list_default success_tag success_tag_and_digest oci_index schema1_digest all_tags bearer_password blob_redirect mirror_404
 digest_changed_image foreign_layer layers_exist_partly rootfs_mismatch_count list_no_match schema1_bad_parent blob_wrong_digest
 config_garbage""".split()
 

@@ -227,7 +227,9 @@ def run_driver(build, setup, scenario, log, *options):
     errors = []
     reader = threading.Thread(target=lambda: errors.append(process.stderr.read()), daemon=True)
     reader.start()
-    killer = threading.Timer(TIMEOUT, process.kill)
+    # With options it is hundreds of pulls.
+    timeout = 10 * TIMEOUT if options else TIMEOUT
+    killer = threading.Timer(timeout, process.kill)
     killer.start()
     stdout = process.stdout.read()
     end = time.monotonic()
@@ -241,7 +243,7 @@ def run_driver(build, setup, scenario, log, *options):
         pass
     stderr = errors[0].decode("utf-8", "replace")[-3000:]
     if timed_out:
-        return "no end within %d s" % TIMEOUT
+        return "no end within %d s" % timeout
     if code or stderr:
         return "pull_driver ended with %d: %s" % (code, stderr)
     try:
