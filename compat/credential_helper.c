@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "credential_helper.h"
+#include "credentials.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -25,14 +26,6 @@
 #define NOT_FOUND_TEXT "credentials not found in native keychain"
 
 extern char **environ;
-
-static void wipe(struct buf *b)
-{
-	if (b->data)
-		explicit_bzero(b->data, b->size);
-	buf_free(b);
-}
-#define cleanup_secret __attribute__((cleanup(wipe)))
 
 /* Its standard input and output are fd; signals are as a program expects them, whatever this thread
  * has blocked. */

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/encoding.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "base64.h"
 #include "credential_helper.h"
 #include "credentials.h"
 #include "dirs.h"
@@ -118,23 +118,19 @@ static const struct json_member *best_member(
 static int decode_auth(const char *file, const char *key, const struct json_value *auth,
 	struct credentials *c, struct error **reterr)
 {
-	size_t size;
-	char *text = base64_decode(auth->text, auth->size, &size);
-	char *colon = text ? memchr(text, ':', size) : NULL;
+	cleanup_secret struct buf text = {0};
+	bool decoded = encoding_base64_decode(&text, auth->text, auth->size, false, NULL) == 0;
+	char *colon = decoded && text.size ? memchr(text.data, ':', text.size) : NULL;
 
-	if (!text && size)
+	if (text.oom)
 		return error_set(reterr, &error_no_memory);
-	if (!colon) {
-		wipe(text);
+	if (!colon)
 		return error_setf(
 			reterr, "%s: the \"auth\" of %s is no base64 of user:password", file, key);
-	}
 	*colon = '\0';
-	c->username = strdup(text);
+	c->username = strdup(text.data);
 	/* Some logins pad the password with NULs. */
 	c->password = strdup(colon + 1);
-	explicit_bzero(text, size);
-	free(text);
 	return c->username && c->password ? 0 : error_set(reterr, &error_no_memory);
 }
 

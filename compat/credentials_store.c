@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/encoding.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "base64.h"
 #include "credential_helper.h"
 #include "credentials.h"
 #include "file.h"
@@ -35,14 +35,6 @@ static void auth_file_free(struct auth_file *f)
 	free(f->path);
 }
 #define cleanup_auth_file __attribute__((cleanup(auth_file_free)))
-
-static void wipe_buf(struct buf *b)
-{
-	if (b->data)
-		explicit_bzero(b->data, b->size);
-	buf_free(b);
-}
-#define cleanup_secret __attribute__((cleanup(wipe_buf)))
 
 static int file_path(const char *authfile, char **ret, struct error **reterr)
 {
@@ -211,23 +203,21 @@ static void append_member(struct buf *b, const char *name, const char *value)
 static int make_entry(const struct image_pull_auth *auth, struct buf *b, struct error **reterr)
 {
 	cleanup_secret struct buf pair = {0};
+	cleanup_secret struct buf coded = {0};
 	const char *password = auth->password ? auth->password : "";
-	char *coded = NULL;
 
 	if (strchr(auth->username, ':'))
 		return error_setf(reterr, "a username with a colon cannot be stored in a file");
 	buf_appendf(&pair, "%s:%s", auth->username, password);
 	if (!pair.oom)
-		coded = base64_encode(pair.data, pair.size);
-	if (!coded)
+		encoding_base64(&coded, pair.data, pair.size, false);
+	if (pair.oom || coded.oom)
 		return error_set(reterr, &error_no_memory);
 	buf_append_char(b, '{');
-	append_member(b, "auth", coded);
+	append_member(b, "auth", coded.data);
 	if (auth->identity_token && *auth->identity_token)
 		append_member(b, "identitytoken", auth->identity_token);
 	buf_append_str(b, "\n\t\t}");
-	explicit_bzero(coded, strlen(coded));
-	free(coded);
 	return b->oom ? error_set(reterr, &error_no_memory) : 0;
 }
 

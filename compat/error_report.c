@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/error.h"
 #include "sink.h"
 #include "streamformat.h"
 #include "towline.h"
@@ -20,12 +21,7 @@ const char *towline_phase_name(int phase)
 
 const char *towline_class_name(int error_class)
 {
-	static const char *const names[] = {"", "NotFound", "InvalidParameter", "Conflict",
-		"Unauthorized", "Unavailable", "Forbidden", "System", "NotModified",
-		"NotImplemented", "Unknown", "Cancelled", "Deadline", "DataLoss"};
-
-	return error_class >= 0 && (size_t)error_class < ARRAY_SIZE(names) ? names[error_class]
-									   : "";
+	return error_class_name((enum error_class)error_class);
 }
 
 /* ---- JSON */

@@ -2,8 +2,6 @@
 noinst_LTLIBRARIES += compat/libcompat.la
 compat_libcompat_la_SOURCES = \
 	compat/archive_io.h \
-	compat/base64.c \
-	compat/base64.h \
 	compat/bundle.c \
 	compat/bundle_config.c \
 	compat/bundle_config.h \

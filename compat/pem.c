@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/encoding.h"
 #include "base/error.h"
-#include "base64.h"
 
 #define BEGIN "\n-----BEGIN "
 #define END "\n-----END "
@@ -109,6 +109,8 @@ static bool find_end(
 static char *decode_body(const char *s, size_t size, size_t *ret_size)
 {
 	cleanup_free char *packed = malloc(size + 1);
+	cleanup_buf struct buf out = {0};
+	int r;
 	size_t n = 0;
 
 	if (!packed) {
@@ -118,7 +120,9 @@ static char *decode_body(const char *s, size_t size, size_t *ret_size)
 	for (size_t i = 0; i < size; i++)
 		if (s[i] != ' ' && s[i] != '\t')
 			packed[n++] = s[i];
-	return base64_decode(packed, n, ret_size);
+	r = encoding_base64_decode(&out, packed, n, false, NULL);
+	*ret_size = out.oom ? SIZE_MAX : r < 0 ? 0 : out.size;
+	return r < 0 ? NULL : buf_steal(&out);
 }
 
 struct block {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/encoding.h"
 #include "base/error.h"
 #include "base/url.h"
 #include "registry/errcode.h"
@@ -147,27 +148,6 @@ static char *bare_url(const struct url *u)
 	return url_string(&copy);
 }
 
-static void base64(struct buf *b, const void *data, size_t size)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *p = data;
-	size_t i;
-
-	for (i = 0; i < size; i += 3) {
-		unsigned v = (unsigned)p[i] << 16;
-
-		if (i + 1 < size)
-			v |= (unsigned)p[i + 1] << 8;
-		if (i + 2 < size)
-			v |= p[i + 2];
-		buf_append_char(b, digits[v >> 18]);
-		buf_append_char(b, digits[v >> 12 & 63]);
-		buf_append_char(b, i + 1 < size ? digits[v >> 6 & 63] : '=');
-		buf_append_char(b, i + 2 < size ? digits[v & 63] : '=');
-	}
-}
-
 int transport_set_basic_auth(
 	struct header_list *headers, const char *user, const char *password, struct error **reterr)
 {
@@ -176,7 +156,7 @@ int transport_set_basic_auth(
 	buf_appendf(&plain, "%s:%s", user, password);
 	buf_append_str(&value, "Basic ");
 	if (!plain.oom)
-		base64(&value, plain.data, plain.size);
+		encoding_base64(&value, plain.data, plain.size, false);
 	if (plain.oom || value.oom)
 		return error_set(reterr, &error_no_memory);
 	return header_set(headers, "Authorization", value.data, reterr);

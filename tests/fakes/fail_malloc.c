@@ -75,7 +75,7 @@ struct live {
 
 static struct {
 	pthread_mutex_t lock;
-	struct range library, libc;
+	struct range watched, libc;
 	bool on, fail, struck;
 	size_t stacks, nlive, lost;
 	uint64_t seen[SEEN_MAX];
@@ -122,7 +122,7 @@ int fail_malloc_watch(const void *address)
 	void *frames[2];
 
 	backtrace(frames, 2); /* loads what it needs */
-	looked_for = &state.library;
+	looked_for = &state.watched;
 	if (!dl_iterate_phdr(find_object, (void *)address))
 		return -1;
 	looked_for = &state.libc;
@@ -136,17 +136,15 @@ static bool ours(void **frames, int n)
 
 	while (i < n && i < 6 && in_range(&state.libc, frames[i]))
 		i++;
-	return i < n && in_range(&state.library, frames[i]);
+	return i < n && in_range(&state.watched, frames[i]);
 }
 
 static uint64_t hash_of(void **frames, int n)
 {
 	uint64_t h = 14695981039346656037u;
 
-	for (int i = 0; i < n; i++) {
-		/* what is below the library is the test's business */
+	for (int i = 0; i < n; i++)
 		h = (h ^ (uintptr_t)frames[i]) * 1099511628211u;
-	}
 	return h ? h : 1;
 }
 
@@ -209,7 +207,7 @@ static void *allocate(int kind, void *old, size_t n, size_t size, void *caller)
 	bool counts = false, fails = false;
 
 	if (state.on && !inside &&
-		(in_range(&state.library, caller) || in_range(&state.libc, caller))) {
+		(in_range(&state.watched, caller) || in_range(&state.libc, caller))) {
 		inside = true;
 		depth = backtrace(frames, FRAMES + 2) - 2; /* without allocate and malloc */
 		inside = false;

@@ -86,6 +86,13 @@ class Site:
         subprocess.run(["rm", "-rf", to], check=True)
         return found
 
+    def expect_as_alone(self, store, *refs):
+        """The images are as in a store that one process filled, one after another."""
+        alone = self.store()
+        for ref in refs:
+            self.run(alone, "pull", "--quiet", ref)
+            assert self.contents(store, ref) == self.contents(alone, ref), ref
+
     def left(self, store):
         """What lies in staging and locks."""
         return [name for folder in ("staging", "locks")
@@ -117,10 +124,7 @@ def at_once(site):
     assert sorted(asked) == sorted(set(layers1 + layers2)), "asked for %r" % asked
     site.run(store, "fsck", "--deep")
     assert not site.left(store), site.left(store)
-    alone = site.store()
-    for ref in (one, two):
-        site.run(alone, "pull", "--quiet", ref)
-        assert site.contents(store, ref) == site.contents(alone, ref)
+    site.expect_as_alone(store, one, two)
 
 
 def first_killed(site):
@@ -144,10 +148,7 @@ def first_killed(site):
         site.run(store, "pull", "--quiet", one)
         assert not {digest for digest, _ in site.asked(since)} & set(layers2), "fetched what was there"
         assert not site.left(store), site.left(store)
-        alone = site.store()
-        for ref in (one, two):
-            site.run(alone, "pull", "--quiet", ref)
-            assert site.contents(store, ref) == site.contents(alone, ref)
+        site.expect_as_alone(store, one, two)
 
 
 def interrupted(site):
