@@ -398,7 +398,8 @@ static int open_folder(
 	if (!ls->read_only && make_folders(ls, reterr) < 0)
 		return -1;
 	ls->dir = open(ls->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* A store whose maker was killed early has no layers: nothing is found in its root either. */
+	/* A store whose maker was killed early has no layers: nothing is found in its root either.
+	 */
 	if (ls->dir < 0 && errno == ENOENT && ls->read_only)
 		ls->dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (ls->dir < 0)

@@ -164,7 +164,8 @@ static int write_layers(const struct saving *s, int fd, struct error **reterr)
 	const struct rootfs *rootfs = s->image->rootfs;
 
 	for (size_t i = 0; i < rootfs->ndiff_ids; i++) {
-		cleanup_free char *name = str_printf("%.64s.tar", digest_encoded(rootfs->diff_ids[i]));
+		cleanup_free char *name =
+			str_printf("%.64s.tar", digest_encoded(rootfs->diff_ids[i]));
 		bool before = false;
 		uint64_t size;
 
@@ -201,7 +202,8 @@ static int write_manifest(const struct saving *s, int fd, struct error **reterr)
 	}
 	buf_append_str(&b, ",\"Layers\":[");
 	for (size_t i = 0; i < rootfs->ndiff_ids; i++)
-		buf_appendf(&b, "%s\"%.64s.tar\"", i ? "," : "", digest_encoded(rootfs->diff_ids[i]));
+		buf_appendf(
+			&b, "%s\"%.64s.tar\"", i ? "," : "", digest_encoded(rootfs->diff_ids[i]));
 	buf_append_str(&b, "]}]\n");
 	if (b.oom)
 		return error_set(reterr, &error_no_memory);

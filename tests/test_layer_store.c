@@ -776,8 +776,7 @@ static void test_descriptors(void **state)
 	}
 	assert_int_equal(open_files(), before);
 	for (int fd = 0; fd < 1024; fd++)
-		if (!inherited[fd] && fcntl(fd, F_GETFD) >= 0 &&
-			!(fcntl(fd, F_GETFD) & FD_CLOEXEC))
+		if (!inherited[fd] && fcntl(fd, F_GETFD) >= 0 && !(fcntl(fd, F_GETFD) & FD_CLOEXEC))
 			fail_msg("descriptor %d survives exec", fd);
 	buf_free(&a.tar);
 	world_remove(&w);

@@ -18,7 +18,7 @@ struct blob_reader {
 	struct fake_blob *blob;
 	const struct fake_try *now; /* NULL: none is open */
 	const struct buf *data;
-	size_t at, left; /* left: until the answer's end or cut */
+	size_t at, left;               /* left: until the answer's end or cut */
 	const struct fake_try *failed; /* a try whose first request failed */
 };
 
@@ -112,8 +112,8 @@ int blob_reader_seek(struct blob_reader *b, const struct context *ctx, int64_t o
 	b->now = NULL;
 	if (cancel_fired(ctx->cancel))
 		return cancelled(ctx, reterr);
-	/* One scripted try is both requests that the original sends for it (see ask_blob): the second
-	 * one fails as the first. */
+	/* One scripted try is both requests that the original sends for it (see ask_blob): the
+	 * second one fails as the first. */
 	if (offset == 0 && b->failed) {
 		t = b->failed;
 		b->failed = NULL;
