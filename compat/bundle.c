@@ -23,10 +23,10 @@
 #include "bundle_config.h"
 #include "copy_tree.h"
 #include "file.h"
-#include "image_user.h"
 #include "images.h"
 #include "implicit.h"
 #include "overlay_mount.h"
+#include "process.h"
 #include "rootfs_dir.h"
 #include "sink.h"
 #include "store.h"
@@ -291,15 +291,14 @@ static int write_config(const struct bundle *b, struct error **reterr)
 	cleanup_close int rootfs = openat(b->fd, "rootfs", FOLDER);
 	const struct json_value *image = json_root(b->image->json);
 	cleanup_buf struct buf text = {0};
-	struct image_user user;
+	cleanup_process struct process *process = NULL;
 
 	if (!path)
 		return error_set(reterr, &error_no_memory);
 	if (rootfs < 0)
 		return error_set(reterr, error_path("open", "rootfs", error_errno(errno)));
-	if (image_user_resolve(rootfs, json_get_string(json_get(image, "config"), "User", ""),
-		    &user, reterr) < 0 ||
-		bundle_config(image, &user, &text, reterr) < 0)
+	if (process_new(image, rootfs, &process, reterr) < 0 ||
+		bundle_config(image, process_value(process), &text, reterr) < 0)
 		return -1;
 	return file_write_atomic(path, text.data, text.size, 0644, false, reterr);
 }

@@ -11,9 +11,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "image_user.h"
-
-#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#include "towline.h"
 
 /* Docker's defaults. */
 static const char *const capabilities[] = {"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID",
@@ -58,31 +56,15 @@ static void text(struct buf *b, const char *s)
 	buf_append_json(b, s, strlen(s), false);
 }
 
-/* The strings of an array; how many there were. Others than strings are refused by the parser of
- * images, and passed over here. */
-static size_t append_strings(struct buf *b, const struct json_value *v, size_t before)
+static void append_strings(struct buf *b, const char *const *list)
 {
-	size_t n = before;
-
-	for (size_t i = 0; v && v->type == JSON_ARRAY && i < v->count; i++) {
-		if (v->items[i].type != JSON_STRING)
-			continue;
-		buf_append_str(b, n++ ? ", " : "");
-		buf_append_json(b, v->items[i].text, v->items[i].size, false);
+	for (size_t i = 0; list[i]; i++) {
+		buf_append_str(b, i ? ", " : "");
+		text(b, list[i]);
 	}
-	return n;
 }
 
-static bool has_path(const struct json_value *env)
-{
-	for (size_t i = 0; env && env->type == JSON_ARRAY && i < env->count; i++)
-		if (env->items[i].type == JSON_STRING &&
-			str_has_prefix(env->items[i].text, "PATH="))
-			return true;
-	return false;
-}
-
-static void append_user(struct buf *b, const struct image_user *user)
+static void append_user(struct buf *b, const struct towline_process *user)
 {
 	buf_appendf(b, "\t\t\"user\": {\"uid\": %u, \"gid\": %u", user->uid, user->gid);
 	if (user->ngroups)
@@ -110,31 +92,16 @@ static void append_capabilities(struct buf *b)
 	buf_append_str(b, "\t\t}\n");
 }
 
-static void append_process(
-	struct buf *b, const struct json_value *config, const struct image_user *user)
+static void append_process(struct buf *b, const struct towline_process *process)
 {
-	const struct json_value *env = json_get(config, "Env");
-	const char *cwd = json_get_string(config, "WorkingDir", "");
-	size_t n;
-
 	buf_append_str(b, "\t\"process\": {\n\t\t\"terminal\": false,\n");
-	append_user(b, user);
+	append_user(b, process);
 	buf_append_str(b, "\t\t\"args\": [");
-	n = append_strings(b, json_get(config, "Entrypoint"), 0);
-	n = append_strings(b, json_get(config, "Cmd"), n);
-	buf_append_str(b, n ? "" : "\"/bin/sh\"");
+	append_strings(b, process->args);
 	buf_append_str(b, "],\n\t\t\"env\": [");
-	n = 0;
-	if (!has_path(env)) {
-		text(b, DEFAULT_PATH);
-		n = 1;
-	}
-	append_strings(b, env, n);
+	append_strings(b, process->env);
 	buf_append_str(b, "],\n\t\t\"cwd\": ");
-	/* The runtime wants it absolute; a relative one is so from the root. */
-	cleanup_free char *absolute = str_printf("/%s", cwd[0] == '/' ? cwd + 1 : cwd);
-
-	text(b, absolute ? absolute : "/");
+	text(b, process->cwd);
 	buf_append_str(b, ",\n");
 	append_capabilities(b);
 	buf_append_str(b, "\t},\n");
@@ -171,14 +138,14 @@ static void append_annotations(
 	buf_append_str(b, any ? "\n\t},\n" : "},\n");
 }
 
-int bundle_config(const struct json_value *image, const struct image_user *user, struct buf *ret,
-	struct error **reterr)
+int bundle_config(const struct json_value *image, const struct towline_process *process,
+	struct buf *ret, struct error **reterr)
 {
 	const struct json_value *config = json_get(image, "config");
 	const char *hostname = json_get_string(config, "Hostname", "");
 
 	buf_append_str(ret, "{\n\t\"ociVersion\": \"1.0.2\",\n");
-	append_process(ret, config, user);
+	append_process(ret, process);
 	buf_append_str(ret, "\t\"root\": {\"path\": \"rootfs\"},\n");
 	if (hostname[0]) {
 		buf_append_str(ret, "\t\"hostname\": ");

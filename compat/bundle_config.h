@@ -6,11 +6,11 @@
 
 struct buf;
 struct error;
-struct image_user;
 struct json_value;
+struct towline_process;
 
-/* config: the image's whole configuration. The text of config.json. */
-int bundle_config(const struct json_value *config, const struct image_user *user, struct buf *ret,
-	struct error **reterr);
+/* image: the whole configuration. The text of config.json. */
+int bundle_config(const struct json_value *image, const struct towline_process *process,
+	struct buf *ret, struct error **reterr);
 
 #endif

@@ -58,6 +58,8 @@ compat_libcompat_la_SOURCES = \
 	compat/pem.c \
 	compat/pem.h \
 	compat/plugin_load.c \
+	compat/process.c \
+	compat/process.h \
 	compat/prune.c \
 	compat/reference_file.c \
 	compat/reference_file.h \

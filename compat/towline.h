@@ -186,6 +186,24 @@ TOWLINE_API int towline_bundle(struct towline_store *store, const char *name, co
 /* Unmount and remove a bundle. */
 TOWLINE_API int towline_bundle_remove(
 	struct towline_store *store, const char *dir, const struct image_pull_sink *sink);
+/* How a container of an image begins, as its configuration says. */
+struct towline_process {
+	size_t struct_size;
+	const char *const *args; /* entrypoint and cmd, NULL-terminated; "/bin/sh" if there are none
+				  */
+	const char *const *env;  /* NAME=VALUE, NULL-terminated; PATH is always there */
+	const char *cwd;         /* absolute */
+	const char *user;        /* as the configuration says it: "", "name", "uid:gid", ... */
+	uint32_t uid, gid;       /* whom that means in the root file system */
+	const uint32_t *groups;  /* the user's further groups */
+	size_t ngroups;
+	const char *stop_signal; /* "" if not said */
+};
+/* One value: a struct towline_process. rootfs: the folder with the image's root file system, in
+ * whose /etc/passwd and /etc/group names are looked up (never through this machine's name service,
+ * and no link leads out of it). */
+TOWLINE_API int towline_process(struct towline_store *store, const char *name, const char *rootfs,
+	const struct image_pull_sink *sink);
 /* docker-archive FILE, or "oci:DIR". load: one value for each reference or ID loaded. */
 TOWLINE_API int towline_load(
 	struct towline_store *store, const char *source, const struct image_pull_sink *sink);

@@ -450,6 +450,80 @@ static void test_config(void **state)
 		"unable to find user bob: no matching entries in passwd file", NULL, NULL, NULL);
 }
 
+/* ---- the process, for engines with configurations of their own ---- */
+
+static int keep_process(void *receiver, const void *data, size_t size)
+{
+	const struct towline_process *p = data;
+	struct buf *b = receiver;
+
+	assert_int_equal(size, p->struct_size);
+	for (size_t i = 0; p->args[i]; i++)
+		buf_appendf(b, "%s|", p->args[i]);
+	for (size_t i = 0; p->env[i]; i++)
+		buf_appendf(b, "%s|", p->env[i]);
+	buf_appendf(b, "%s %s %u:%u", p->cwd, p->user, p->uid, p->gid);
+	for (size_t i = 0; i < p->ngroups; i++)
+		buf_appendf(b, ",%u", p->groups[i]);
+	buf_appendf(b, " %s", p->stop_signal);
+	return IMAGE_PULL_OK;
+}
+
+static void keep_message(void *receiver, const char *text)
+{
+	buf_appendf(receiver, "%s", text);
+}
+
+static void test_process(void **state)
+{
+	static const struct {
+		const char *config, *want;
+		int code;
+	} cases[] = {
+		{NULL,
+			"/bin/sh|PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin|"
+			"/  0:0 ",
+			IMAGE_PULL_OK},
+		{"\"Entrypoint\":[\"e\",\"\"],\"Cmd\":[\"c d\"],\"Env\":[\"PATH=\",\"A\"],"
+		 "\"WorkingDir\":\"w\",\"User\":\"bob\",\"StopSignal\":\"SIGINT\"",
+			"e||c d|PATH=|A|/w bob 5:6,50,60 SIGINT", IMAGE_PULL_OK},
+		{"\"User\":\"eve\"", "unable to find user eve: no matching entries in passwd file",
+			IMAGE_PULL_FAILED},
+		{"\"Env\":[\"A=1\\u0000B=2\"]", "the image's Env has a NUL byte",
+			IMAGE_PULL_INVALID},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct buf tar = {0}, got = {0}, *layers[] = {&tar};
+		const struct image_pull_sink sink = {.struct_size = sizeof(sink),
+			.receiver = &got,
+			.value = keep_process,
+			.message = keep_message};
+		struct images im;
+
+		images_make(&im);
+		tar_member(&tar, &(struct member){.name = "etc/passwd", .data = PASSWD});
+		tar_member(&tar, &(struct member){.name = "etc/group",
+					 .data = "staff:x:50:bob\nwheel:x:60:bob\n"});
+		tar_end(&tar);
+		images_add(&im, "test:1", layers, 1, cases[i].config, NULL);
+
+		cleanup_free char *dir = str_printf("%s/rootfs", im.dir);
+
+		assert_int_equal(towline_rootfs(im.store, "test:1", dir, &sink), IMAGE_PULL_OK);
+		assert_int_equal(towline_process(im.store, "test:1", dir, &sink), cases[i].code);
+		assert_string_equal(got.data, cases[i].want);
+		buf_reset(&got);
+		assert_int_equal(
+			towline_process(im.store, "none", dir, &sink), IMAGE_PULL_NOT_FOUND);
+		assert_string_equal(got.data, "No such image: none:latest");
+		buf_free(&tar);
+		buf_free(&got);
+		images_remove(&im);
+	}
+}
+
 /* /etc/passwd as a trap: a link out of the root, a fifo, a folder. */
 static void test_passwd_traps(void **state)
 {
@@ -494,6 +568,7 @@ int main(void)
 		cmocka_unit_test(test_many_layers),
 		cmocka_unit_test(test_in_use),
 		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_process),
 		cmocka_unit_test(test_passwd_traps),
 	};
 
