@@ -1,3 +1,7 @@
+# What hosts share: libtowline's services around a pull.
+noinst_LIBRARIES += engines/libcommon.a
+engines_libcommon_a_SOURCES = engines/common/host.c engines/common/host.h
+
 # towline: the reference host. It sees towline.h and image_pull.h alone. All but main() is a library of its own, for tests.
 noinst_LIBRARIES += engines/libhost.a
 engines_libhost_a_SOURCES = \
@@ -31,4 +35,4 @@ install-data-local:
 uninstall-local:
 	rm -f '$(DESTDIR)$(bashcompletiondir)/towline'
 towline_SOURCES = engines/towline/main.c
-towline_LDADD = engines/libhost.a libtowline.la
+towline_LDADD = engines/libhost.a engines/libcommon.a libtowline.la

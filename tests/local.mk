@@ -125,7 +125,7 @@ if HAVE_CMOCKA
 TESTS += tests/test_host
 check_PROGRAMS += tests/test_host
 tests_test_host_SOURCES = tests/test_host.c
-tests_test_host_LDADD = engines/libhost.a libtowline.la -lutil $(CMOCKA_LIBS)
+tests_test_host_LDADD = engines/libhost.a engines/libcommon.a libtowline.la -lutil $(CMOCKA_LIBS)
 endif
 
 # Whole suites: recorded behaviour, hostile input, dockerd beside us.

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "cli.h"
+#include "common/host.h"
 #include "login.h"
 
 #include <errno.h>
@@ -82,13 +83,6 @@ char *login_prompt(const char *question, bool echo)
 	return text;
 }
 
-void login_wipe(char *text)
-{
-	if (text)
-		explicit_bzero(text, strlen(text));
-	free(text);
-}
-
 /* CLI_OK with new strings, or another status after the reason was said. */
 static int ask(const char *username, bool from_stdin, char **ret_username, char **ret_password)
 {
@@ -141,8 +135,8 @@ int command_login(struct cli *cli, int argc, char **argv)
 				where.value);
 		towline_text_free(&where);
 	}
-	login_wipe(user);
-	login_wipe(password);
+	host_wipe(user);
+	host_wipe(password);
 	return status == CLI_OK && cli_flush(stdout) < 0 ? CLI_FAILED : status;
 }
 

@@ -8,7 +8,5 @@
 /* A line from the terminal at stdin, the question on stderr. A new string; NULL: no terminal, or
  * interrupted, or no memory. The terminal is as before when it returns or a signal ends us. */
 char *login_prompt(const char *question, bool echo);
-/* Free a secret. NULL is allowed. */
-void login_wipe(char *text);
 
 #endif

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "cli.h"
+#include "common/host.h"
 #include "login.h"
 #include "platform.h"
 #include "progress_bar.h"
@@ -32,11 +33,7 @@ struct pull_command {
 	const struct image_pull_plugin *plugin;
 	struct towline_registry_service *registry_service;
 	struct image_pull_instance *instance;
-	struct credentials {
-		bool found;
-		struct image_pull_auth auth;
-		char *texts[4];
-	} credentials;
+	struct host_credentials credentials;
 
 	struct progress_bar *bar;
 	bool have;       /* the image was here before, for the platform that is asked for */
@@ -306,38 +303,6 @@ out:
 	return status;
 }
 
-static int keep_credentials(void *context, const void *data, size_t size)
-{
-	struct credentials *k = context;
-	const struct image_pull_auth *auth = data;
-	const char *const given[4] = {
-		auth->username, auth->password, auth->identity_token, auth->registry_token};
-
-	(void)size; /* this library's and this program's header are the same */
-	for (size_t i = 0; i < 4; i++) {
-		free(k->texts[i]);
-		k->texts[i] = given[i] ? strdup(given[i]) : NULL;
-		if (given[i] && !k->texts[i])
-			return IMAGE_PULL_NO_MEMORY;
-	}
-	k->auth = (struct image_pull_auth){
-		.struct_size = sizeof(k->auth),
-		.username = k->texts[0],
-		.password = k->texts[1],
-		.identity_token = k->texts[2],
-		.registry_token = k->texts[3],
-	};
-	k->found = true;
-	return IMAGE_PULL_OK;
-}
-
-static void forget_credentials(struct credentials *k)
-{
-	for (size_t i = 0; i < 4; i++)
-		login_wipe(k->texts[i]);
-	*k = (struct credentials){.found = false};
-}
-
 /* --creds USER[:PASSWORD]; what is missing is asked for at the terminal. */
 static int given_credentials(struct pull_command *c)
 {
@@ -352,10 +317,10 @@ static int given_credentials(struct pull_command *c)
 	if (!password && !colon)
 		status = cli_usage("pull", "--creds without a password needs a terminal");
 	else if (!user || !password ||
-		 keep_credentials(&c->credentials, &auth, sizeof(auth)) != IMAGE_PULL_OK)
+		 host_credentials_keep(&c->credentials, &auth) != IMAGE_PULL_OK)
 		status = cli_failed(c->cli, "out of memory");
-	login_wipe(user);
-	login_wipe(password);
+	host_wipe(user);
+	host_wipe(password);
 	return status;
 }
 
@@ -367,15 +332,12 @@ static int find_credentials(struct pull_command *c)
 
 	if (c->creds)
 		return c->credentials.found ? CLI_OK : given_credentials(c);
-	forget_credentials(&c->credentials);
-	answer_init(&answer, keep_credentials, &c->credentials);
-	code = towline_credentials(c->authfile, c->reference, &answer.sink);
+	answer_init(&answer, NULL, NULL);
+	code = host_credentials_find(&c->credentials, c->authfile, c->reference, &answer.sink);
 	if (c->authfile && code != IMAGE_PULL_OK && code != IMAGE_PULL_NOT_FOUND)
 		return cli_failed(c->cli, answer_message(&answer, code));
-	if (code != IMAGE_PULL_OK && code != IMAGE_PULL_NOT_FOUND) {
-		c->credentials.found = false;
+	if (code != IMAGE_PULL_OK && code != IMAGE_PULL_NOT_FOUND)
 		cli_error("warning: no credentials: %s", answer_message(&answer, code));
-	}
 	return CLI_OK;
 }
 
@@ -393,37 +355,16 @@ static int load_plugin(struct pull_command *c)
 static int make_registry_service(struct pull_command *c)
 {
 	struct answer answer cleanup(answer_free) = {0};
-	const struct towline_config *config = c->cli->config;
-	const struct towline_registry_options options = {
-		.struct_size = sizeof(options),
-		.mirrors = config->registry_mirrors,
-		.insecure_registries = config->insecure_registries,
-		.allow_nondistributable_artifacts = config->allow_nondistributable_artifacts,
-		.certs_dirs = config->certs_dirs,
-		.default_registry = config->default_registry,
-		.no_insecure_loopback = !config->insecure_loopback,
-		.extra_ca = c->ca,
-	};
 	int code;
 
 	answer_init(&answer, NULL, NULL);
-	code = towline_registry_service_new(&options, &c->registry_service, &answer.sink);
+	code = host_registry_service(c->cli->config, c->ca, &c->registry_service, &answer.sink);
 	return code == IMAGE_PULL_OK ? CLI_OK : cli_failed(c->cli, answer_message(&answer, code));
 }
 
 static int make_instance(struct pull_command *c)
 {
-	const struct towline_config *config = c->cli->config;
-	const struct image_pull_options options = {
-		.struct_size = sizeof(options),
-		.user_agent = config->user_agent,
-		.ca_bundle = config->ca_bundle,
-		.http_proxy = config->http_proxy,
-		.https_proxy = config->https_proxy,
-		.no_proxy = config->no_proxy,
-		.temp_dir = config->temp_dir,
-		.limits = &config->limits,
-	};
+	struct answer answer cleanup(answer_free) = {0};
 	const struct image_pull_events events = {
 		.struct_size = sizeof(events),
 		.context = c,
@@ -431,25 +372,18 @@ static int make_instance(struct pull_command *c)
 		.log = on_log,
 		.cancelled = on_cancelled,
 	};
-	const struct image_pull_engine engine = {
-		.struct_size = sizeof(engine),
-		.registry_service = towline_registry_service_table(c->registry_service),
-		.reference_store = towline_store_references(c->cli->store),
-		.image_store = towline_store_images(c->cli->store),
-		.layer_store = towline_store_layers(c->cli->store),
-		.metadata_store = towline_store_metadata(c->cli->store),
+	const struct host_parts parts = {
+		.plugin = c->plugin,
+		.config = c->cli->config,
+		.registry_service = c->registry_service,
+		.store = c->cli->store,
 		.events = &events,
-		.options = &options,
 	};
-	struct image_pull_error *error = NULL;
-	int status;
+	int code;
 
-	if (c->plugin->create(&engine, &c->instance, &error) == 0)
-		return CLI_OK;
-	status = cli_failed(c->cli,
-		error ? c->plugin->error_info(error)->message : "the plugin could not start");
-	c->plugin->error_free(error);
-	return status;
+	answer_init(&answer, NULL, NULL);
+	code = host_instance(&parts, &c->instance, &answer.sink);
+	return code == IMAGE_PULL_OK ? CLI_OK : cli_failed(c->cli, answer_message(&answer, code));
 }
 
 /* ---- the pull */
@@ -611,7 +545,7 @@ static void free_command(struct pull_command *c)
 	if (c->plugin)
 		c->plugin->destroy(c->instance);
 	towline_registry_service_free(c->registry_service);
-	forget_credentials(&c->credentials);
+	host_credentials_forget(&c->credentials);
 	for (size_t i = 0; i < c->nwarnings; i++)
 		free(c->warnings[i]);
 	free(c->warnings);

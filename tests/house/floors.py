@@ -28,9 +28,11 @@ def allowed(room, name, included):
     if room == "compat":
         local = os.path.exists(os.path.join(top, "compat", included))
         return local or (below_plugin and included.split("/")[0] in ("base", "image"))
-    # A host: its own folder, and the two public headers.
+    # A host: its own folder, what hosts share, and the two public headers.
     host = name.split("/")[0]
     here = os.path.join(top, "engines", os.path.dirname(name))
+    if included.startswith("common/"):
+        return os.path.exists(os.path.join(top, "engines", included))
     return included == "towline.h" or any(
         os.path.exists(os.path.join(d, included)) for d in (here, os.path.join(top, "engines", host)))
 

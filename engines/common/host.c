@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every host does with libtowline around a pull. Go counterparts: daemon.NewDaemon,
+ * daemon/images/image_pull.go. */
+#include "config.h"
+
+#include "host.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int host_registry_service(const struct towline_config *config, const char *ca,
+	struct towline_registry_service **ret, const struct image_pull_sink *sink)
+{
+	const struct towline_registry_options options = {
+		.struct_size = sizeof(options),
+		.mirrors = config->registry_mirrors,
+		.insecure_registries = config->insecure_registries,
+		.allow_nondistributable_artifacts = config->allow_nondistributable_artifacts,
+		.certs_dirs = config->certs_dirs,
+		.default_registry = config->default_registry,
+		.no_insecure_loopback = !config->insecure_loopback,
+		.extra_ca = ca,
+	};
+
+	return towline_registry_service_new(&options, ret, sink);
+}
+
+int host_instance(const struct host_parts *parts, struct image_pull_instance **ret,
+	const struct image_pull_sink *sink)
+{
+	const struct towline_config *config = parts->config;
+	struct image_pull_limits limits = config->limits;
+	const struct image_pull_options options = {
+		.struct_size = sizeof(options),
+		.user_agent = config->user_agent,
+		.ca_bundle = config->ca_bundle,
+		.http_proxy = config->http_proxy,
+		.https_proxy = config->https_proxy,
+		.no_proxy = config->no_proxy,
+		.temp_dir = config->temp_dir,
+		.limits = &limits,
+	};
+	const struct image_pull_engine engine = {
+		.struct_size = sizeof(engine),
+		.registry_service = towline_registry_service_table(parts->registry_service),
+		.reference_store = towline_store_references(parts->store),
+		.image_store = towline_store_images(parts->store),
+		.layer_store = towline_store_layers(parts->store),
+		.metadata_store = towline_store_metadata(parts->store),
+		.events = parts->events,
+		.options = &options,
+	};
+	struct image_pull_error *error = NULL;
+
+	if (parts->timeout_ms)
+		limits.pull_timeout_ms = parts->timeout_ms;
+	if (parts->plugin->create(&engine, ret, &error) == 0)
+		return IMAGE_PULL_OK;
+	sink->message(sink->receiver,
+		error ? parts->plugin->error_info(error)->message : "the plugin could not start");
+	parts->plugin->error_free(error);
+	return IMAGE_PULL_FAILED;
+}
+
+/* ---- credentials */
+
+void host_wipe(char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+int host_credentials_keep(struct host_credentials *c, const struct image_pull_auth *auth)
+{
+	const char *const given[4] = {
+		auth->username, auth->password, auth->identity_token, auth->registry_token};
+
+	for (size_t i = 0; i < 4; i++) {
+		host_wipe(c->texts[i]);
+		c->texts[i] = given[i] ? strdup(given[i]) : NULL;
+		if (given[i] && !c->texts[i])
+			return IMAGE_PULL_NO_MEMORY;
+	}
+	c->auth = (struct image_pull_auth){
+		.struct_size = sizeof(c->auth),
+		.username = c->texts[0],
+		.password = c->texts[1],
+		.identity_token = c->texts[2],
+		.registry_token = c->texts[3],
+	};
+	c->found = true;
+	return IMAGE_PULL_OK;
+}
+
+/* A sink that keeps credentials, and hands messages on. */
+struct keeper {
+	struct host_credentials *credentials;
+	const struct image_pull_sink *sink;
+};
+
+static int keep(void *receiver, const void *data, size_t size)
+{
+	struct keeper *k = receiver;
+
+	(void)size; /* this library's header is ours */
+	return host_credentials_keep(k->credentials, data);
+}
+
+static void pass_on(void *receiver, const char *text)
+{
+	struct keeper *k = receiver;
+
+	k->sink->message(k->sink->receiver, text);
+}
+
+int host_credentials_find(struct host_credentials *c, const char *authfile, const char *reference,
+	const struct image_pull_sink *sink)
+{
+	struct keeper keeper = {c, sink};
+	const struct image_pull_sink keeping = {.struct_size = sizeof(keeping),
+		.receiver = &keeper,
+		.value = keep,
+		.message = pass_on};
+	int code;
+
+	host_credentials_forget(c);
+	code = towline_credentials(authfile, reference, &keeping);
+	if (code != IMAGE_PULL_OK)
+		host_credentials_forget(c);
+	return code;
+}
+
+void host_credentials_forget(struct host_credentials *c)
+{
+	for (size_t i = 0; i < 4; i++)
+		host_wipe(c->texts[i]);
+	*c = (struct host_credentials){.found = false};
+}
+
+/* ---- the whole */
+
+static int failed(struct host *host, const char *message)
+{
+	free(host->message);
+	host->message = strdup(message);
+	return -1;
+}
+
+/* What a call of libtowline answered; text is done with. */
+static int judge(struct host *host, struct towline_text *text, int code)
+{
+	int n = code == IMAGE_PULL_OK ? 0 : failed(host, towline_text_message(text, code));
+
+	towline_text_free(text);
+	return n;
+}
+
+int host_open(struct host *host, const char *config_file, const char *data_root)
+{
+	struct towline_store_options options = {.struct_size = sizeof(options)};
+	struct towline_text text;
+
+	towline_text_init(&text);
+	if (judge(host, &text, towline_config_load(config_file, &host->config, &text.sink)) < 0) {
+		host->config = NULL;
+		return -1;
+	}
+	options.root = data_root ? data_root : host->config->data_root;
+	options.fast = !host->config->durable;
+	towline_text_init(&text);
+	if (judge(host, &text, towline_store_open(&options, &host->store, &text.sink)) < 0) {
+		host->store = NULL;
+		return -1;
+	}
+	return 0;
+}
+
+static void warn(const struct host_request *request, const char *message)
+{
+	const struct image_pull_events *events = request->events;
+
+	if (events && events->log)
+		events->log(events->context, NULL, IMAGE_PULL_LOG_WARNING, message);
+}
+
+/* As docker does: what is wrong with the user's own file is said, and the pull goes on without. One
+ * that was named must do. */
+static int find_credentials(
+	struct host *host, const struct host_request *request, struct host_credentials *ret)
+{
+	struct towline_text text;
+	int code;
+
+	if (request->auth)
+		return host_credentials_keep(ret, request->auth) == IMAGE_PULL_OK
+			       ? 0
+			       : failed(host, "out of memory");
+	towline_text_init(&text);
+	code = host_credentials_find(ret, request->authfile, host->reference, &text.sink);
+	if (code == IMAGE_PULL_NOT_FOUND)
+		code = IMAGE_PULL_OK;
+	if (code != IMAGE_PULL_OK && !request->authfile) {
+		warn(request, towline_text_message(&text, code));
+		code = IMAGE_PULL_OK;
+	}
+	return judge(host, &text, code);
+}
+
+static int pull(struct host *host, const struct host_request *request, struct host_parts *parts,
+	struct image_pull_instance **instance)
+{
+	struct host_credentials credentials = {.found = false};
+	struct image_pull_request pull = {
+		.struct_size = sizeof(pull), .reference = host->reference, .pull = host};
+	struct image_pull_error *error = NULL;
+	struct towline_text text;
+	int code, n;
+
+	towline_text_init(&text);
+	code = towline_plugin_load(host->config->plugin_path, &parts->plugin, &text.sink);
+	if (code == IMAGE_PULL_OK)
+		code = host_registry_service(
+			host->config, request->ca, &parts->registry_service, &text.sink);
+	if (code == IMAGE_PULL_OK)
+		code = host_instance(parts, instance, &text.sink);
+	if (judge(host, &text, code) < 0)
+		return -1;
+	n = find_credentials(host, request, &credentials);
+	if (n == 0) {
+		pull.auth = credentials.found ? &credentials.auth : NULL;
+		if (parts->plugin->image_pull(*instance, &pull, &error) != 0)
+			n = failed(host, error ? parts->plugin->error_info(error)->message
+					       : "out of memory");
+		parts->plugin->error_free(error);
+	}
+	host_credentials_forget(&credentials);
+	return n;
+}
+
+int host_pull(struct host *host, const struct host_request *request)
+{
+	struct host_parts parts = {.config = host->config,
+		.store = host->store,
+		.events = request->events,
+		.timeout_ms = request->timeout_ms};
+	struct image_pull_instance *instance = NULL;
+	struct towline_text text;
+	int code, n;
+
+	towline_text_init(&text);
+	code = towline_reference_normalize(request->reference, 1, &text.sink);
+	if (code == IMAGE_PULL_OK) {
+		free(host->reference);
+		host->reference = strdup(text.value);
+	}
+	if (judge(host, &text, code) < 0)
+		return -1;
+	if (!host->reference)
+		return failed(host, "out of memory");
+	if (!request->always &&
+		towline_image_get(host->store, host->reference, NULL) == IMAGE_PULL_OK)
+		return 0;
+	n = pull(host, request, &parts, &instance);
+	if (parts.plugin)
+		parts.plugin->destroy(instance);
+	towline_registry_service_free(parts.registry_service);
+	return n;
+}
+
+const char *host_message(const struct host *host)
+{
+	return host->message ? host->message : "out of memory";
+}
+
+void host_close(struct host *host)
+{
+	towline_store_close(host->store);
+	towline_config_free(host->config);
+	free(host->reference);
+	free(host->message);
+	*host = (struct host){.store = NULL};
+}
