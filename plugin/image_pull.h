@@ -39,7 +39,7 @@ extern "C" {
 #define IMAGE_PULL_SYMBOL "image_pull_plugin"
 #define IMAGE_PULL_MAGIC 0x4c505049u /* "IPPL", little-endian */
 #define IMAGE_PULL_ABI_MAJOR 1
-#define IMAGE_PULL_ABI_MINOR 0
+#define IMAGE_PULL_ABI_MINOR 1
 
 /* True if the struct that p points to is large enough to have member m. */
 #define IMAGE_PULL_HAS(p, type, m) ((p)->struct_size >= offsetof(type, m) + sizeof(((type *)0)->m))
@@ -425,6 +425,18 @@ struct image_pull_request {
 	size_t nschema2_types;
 };
 
+/* ---- a login, since ABI 1.1 */
+
+struct image_pull_login {
+	size_t struct_size;
+	/* The registry, HOST[:PORT], as lookup_pull_endpoints takes it. Docker Hub: "docker.io". */
+	const char *hostname;
+	/* The cookie, as a request's: names the login to cancel(), is handed to log and cancelled.
+	 */
+	void *pull;
+	const struct image_pull_auth *auth;
+};
+
 /* ---- errors
  * -------------------------------------------------------------------------------------------- */
 
@@ -481,6 +493,12 @@ struct image_pull_plugin {
 	void (*destroy)(struct image_pull_instance *instance);
 	const struct image_pull_error_info *(*error_info)(const struct image_pull_error *error);
 	void (*error_free)(struct image_pull_error *error); /* NULL is allowed */
+	/* Since ABI 1.1 (test with IMAGE_PULL_HAS). Docker: registry.Service.Auth: does the
+	 * registry take these credentials? Its mirrors are not asked. One value, if its token
+	 * server gave an identity token, to be kept in place of the password: that token. sink may
+	 * be NULL. Blocks; any thread. */
+	int (*login)(struct image_pull_instance *instance, const struct image_pull_login *login,
+		const struct image_pull_sink *sink, struct image_pull_error **error);
 };
 
 #ifdef __cplusplus

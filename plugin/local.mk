@@ -58,6 +58,7 @@ plugin_libpull_a_SOURCES = \
 	plugin/engine.h \
 	plugin/errors.c \
 	plugin/image_pull.h \
+	plugin/login.c \
 	plugin/metadata.c \
 	plugin/pull.c \
 	plugin/pull.h \

@@ -545,13 +545,28 @@ static int pull_call_run(struct pull_call *call, struct image_pull_instance *ins
 	return pull(&call->config, call->ref, reterr);
 }
 
+/* The end of each call that has an error to give. */
+static int pull_call_end(
+	struct pull_call *call, int r, struct error *err, struct image_pull_error **error)
+{
+	bool cancelled =
+		call->running.cancel && cancel_error(call->running.cancel) == &err_context_canceled;
+
+	running_pull_end(&call->running);
+	if (r < 0)
+		fail(error, err, &call->report, cancelled);
+	pull_report_free(&call->report);
+	header_list_free(&call->meta_headers);
+	reference_free(call->ref);
+	return r;
+}
+
 static int plugin_image_pull(struct image_pull_instance *instance,
 	const struct image_pull_request *given, struct image_pull_error **error)
 {
 	struct image_pull_request request;
 	struct pull_call call = {.running.instance = instance};
 	struct error *err = NULL;
-	bool cancelled;
 	int r;
 
 	if (!instance || !given)
@@ -561,15 +576,48 @@ static int plugin_image_pull(struct image_pull_instance *instance,
 			NULL, false);
 	table_copy(&request, sizeof(request), given);
 	r = pull_call_run(&call, instance, &request, &err);
-	cancelled =
-		call.running.cancel && cancel_error(call.running.cancel) == &err_context_canceled;
-	running_pull_end(&call.running);
-	if (r < 0)
-		fail(error, err, &call.report, cancelled);
-	pull_report_free(&call.report);
-	header_list_free(&call.meta_headers);
-	reference_free(call.ref);
-	return r;
+	return pull_call_end(&call, r, err, error);
+}
+
+static int login_call_run(struct pull_call *call, struct image_pull_instance *instance,
+	const struct image_pull_login *given, char **ret_token, struct error **reterr)
+{
+	const struct image_pull_request request = {
+		.struct_size = sizeof(request), .pull = given->pull, .auth = given->auth};
+
+	call->report.phase = IMAGE_PULL_PHASE_RESOLVE;
+	if (!given->hostname || !*given->hostname)
+		return error_set(
+			reterr, error_classf(CLASS_INVALID_PARAMETER, "no registry was given"));
+	if (running_pull_begin(&call->running, instance, given->pull, reterr) < 0)
+		return -1;
+	fill_config(call, instance, &request);
+	poll_pull(&call->running);
+	return login(&call->config, given->hostname, ret_token, reterr);
+}
+
+static int plugin_login(struct image_pull_instance *instance, const struct image_pull_login *given,
+	const struct image_pull_sink *sink, struct image_pull_error **error)
+{
+	struct image_pull_login copy;
+	struct pull_call call = {.running.instance = instance};
+	struct error *err = NULL;
+	char *token = NULL;
+	int r;
+
+	if (!instance || !given)
+		return fail(error,
+			error_classf(CLASS_INVALID_PARAMETER, "no instance or no login was given"),
+			NULL, false);
+	table_copy(&copy, sizeof(copy), given);
+	r = login_call_run(&call, instance, &copy, &token, &err);
+	if (r == 0 && token && sink && sink->value &&
+		sink->value(sink->receiver, token, strlen(token)) != IMAGE_PULL_OK)
+		r = error_set(&err, &error_no_memory);
+	if (token)
+		explicit_bzero(token, strlen(token));
+	free(token);
+	return pull_call_end(&call, r, err, error);
 }
 
 #define EXPORTED __attribute__((visibility("default")))
@@ -589,4 +637,5 @@ const struct image_pull_plugin image_pull_plugin = {
 	.destroy = plugin_destroy,
 	.error_info = plugin_error_info,
 	.error_free = plugin_error_free,
+	.login = plugin_login,
 };

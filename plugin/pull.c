@@ -24,7 +24,7 @@ void pull_report_free(struct pull_report *r)
 
 /* Notes how the current endpoint ended. A report is a help, not a duty: without memory it stays
  * shorter. */
-static void report_attempt(struct pull_report *r, const char *message)
+void pull_report_attempt(struct pull_report *r, const char *message)
 {
 	struct pull_attempt a, *attempts;
 
@@ -44,7 +44,7 @@ static void report_attempt(struct pull_report *r, const char *message)
 	attempts[r->nattempts++] = a;
 }
 
-static void report_endpoint(struct pull_report *r, const char *url)
+void pull_report_endpoint(struct pull_report *r, const char *url)
 {
 	free(r->endpoint);
 	r->endpoint = strdup(url);
@@ -176,7 +176,7 @@ static bool fall_back(struct pull_loop *l, size_t i, struct error *err, struct e
 	const struct pull_config *config = l->config;
 	struct error *inner;
 
-	report_attempt(config->report, err->message);
+	pull_report_attempt(config->report, err->message);
 	if (config->ctx->poll)
 		config->ctx->poll(config->ctx->poll_arg);
 	/* A cancelled pull doesn't fall back; nor is its error unwrapped then. */
@@ -213,9 +213,9 @@ static int pull_from_endpoint(
 
 	log_debug(config->log, "Trying to pull %s from %s %s", familiar_name, e->url,
 		version_text(e->version));
-	report_endpoint(config->report, e->url);
+	pull_report_endpoint(config->report, e->url);
 	if (new_puller(e, &err) < 0) {
-		report_attempt(config->report, err->message);
+		pull_report_attempt(config->report, err->message);
 		save_error(l, err);
 		return 0;
 	}

@@ -50,6 +50,9 @@ struct pull_report {
 	size_t nattempts;
 };
 void pull_report_free(struct pull_report *r); /* leaves it empty */
+/* The endpoint that is tried from now on, and how it ended. */
+void pull_report_endpoint(struct pull_report *r, const char *url);
+void pull_report_attempt(struct pull_report *r, const char *message);
 
 /* One endpoint and repository, as the registry service gave them; copies. */
 struct pull_endpoint {
@@ -73,6 +76,11 @@ void write_status(
 	const struct pull_config *config, const char *requested_tag, bool layers_downloaded);
 int add_digest_reference(const struct pull_config *config, const struct reference *ref,
 	const char *digest, const char *image_id, struct error **reterr);
+
+/* login.c: DefaultService.Auth for the registry hostname. *ret_token: the identity token, NULL if
+ * the registry gave none. */
+int login(const struct pull_config *config, const char *hostname, char **ret_token,
+	struct error **reterr);
 
 /* pull_v2.c: v2Puller.Pull */
 int v2_puller_pull(const struct pull_config *config, const struct pull_endpoint *endpoint,

@@ -31,7 +31,8 @@ struct authorizer {
 	pthread_cond_t cond;  /* fetching ended */
 	bool fetching;
 	char *token;
-	int64_t expires; /* ms of the wall clock; 0: there is none */
+	int64_t expires;     /* ms of the wall clock; 0: there is none */
+	char *refresh_token; /* the last one that a server gave; NULL: none */
 };
 
 /* ---- tokens */
@@ -70,17 +71,21 @@ static int begin_fetch(struct authorizer *a, const struct context *ctx, bool cac
 	return rc;
 }
 
-/* token NULL: nothing to remember. */
-static void end_fetch(struct authorizer *a, const char *token, int64_t expires)
+/* t->token NULL: nothing to remember. */
+static void end_fetch(struct authorizer *a, const struct token *t)
 {
-	char *copy = token ? strdup(token) : NULL;
+	char *copy = t->token ? strdup(t->token) : NULL;
 
 	pthread_mutex_lock(&a->lock);
 	a->fetching = false;
 	if (copy) { /* without memory it is asked for again */
-		free(a->token);
+		auth_free_secret(a->token);
 		a->token = copy;
-		a->expires = expires;
+		a->expires = t->expires;
+	}
+	if (t->refresh_token) {
+		auth_free_secret(a->refresh_token);
+		a->refresh_token = t->refresh_token;
 	}
 	pthread_cond_broadcast(&a->cond);
 	pthread_mutex_unlock(&a->lock);
@@ -96,16 +101,20 @@ static int get_token(struct authorizer *a, const struct context *ctx,
 		.scope = a->scope,
 		.extra_scope = extra_scope,
 		.over_https = str_has_prefix(a->root, "https:")};
-	int64_t expires = 0;
+	struct token t = {0};
 	int rc;
 
-	if (extra_scope && strcmp(extra_scope, a->scope) == 0)
+	if (extra_scope && a->scope && strcmp(extra_scope, a->scope) == 0)
 		r.extra_scope = NULL;
 	rc = begin_fetch(a, ctx, !r.extra_scope, ret, reterr);
 	if (rc != 1)
 		return rc;
-	rc = auth_fetch_token(&r, ctx, challenge, ret, &expires, reterr);
-	end_fetch(a, rc == 0 && !r.extra_scope ? *ret : NULL, expires);
+	rc = auth_fetch_token(&r, ctx, challenge, &t, reterr);
+	if (rc == 0)
+		*ret = t.token;
+	if (r.extra_scope)
+		t.token = NULL;
+	end_fetch(a, &t);
 	return rc;
 }
 
@@ -220,21 +229,15 @@ static struct authorizer *authorizer_new(
 	a->password = strdup(auth->password ? auth->password : "");
 	a->identity_token = strdup(auth->identity_token ? auth->identity_token : "");
 	a->registry_token = strdup(auth->registry_token ? auth->registry_token : "");
-	a->scope = strdup(scope);
+	a->scope = scope ? strdup(scope) : NULL;
 	a->auth = (struct auth_config){
 		a->username, a->password, a->identity_token, a->registry_token};
-	if (!a->username || !a->password || !a->identity_token || !a->registry_token || !a->scope) {
+	if (!a->username || !a->password || !a->identity_token || !a->registry_token ||
+		(scope && !a->scope)) {
 		authorizer_free(a);
 		return NULL;
 	}
 	return a;
-}
-
-static void free_secret(char *s)
-{
-	if (s)
-		explicit_bzero(s, strlen(s));
-	free(s);
 }
 
 void authorizer_free(struct authorizer *a)
@@ -244,10 +247,11 @@ void authorizer_free(struct authorizer *a)
 	challenge_list_free(&a->challenges);
 	free(a->root);
 	free(a->username);
-	free_secret(a->password);
-	free_secret(a->identity_token);
-	free_secret(a->registry_token);
-	free_secret(a->token);
+	auth_free_secret(a->password);
+	auth_free_secret(a->identity_token);
+	auth_free_secret(a->registry_token);
+	auth_free_secret(a->token);
+	auth_free_secret(a->refresh_token);
 	free(a->scope);
 	pthread_cond_destroy(&a->cond);
 	pthread_mutex_destroy(&a->lock);
@@ -257,6 +261,11 @@ void authorizer_free(struct authorizer *a)
 struct modifier *authorizer_modifier(struct authorizer *a)
 {
 	return &a->modifier;
+}
+
+const char *authorizer_refresh_token(const struct authorizer *a)
+{
+	return a->refresh_token ? a->refresh_token : "";
 }
 
 /* auth.APIVersions: is "registry/2.0" one of the words of these headers? */

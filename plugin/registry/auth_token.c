@@ -295,7 +295,9 @@ static int ask(const struct token_request *r, const struct context *ctx,
 static char *join_scopes(const struct token_request *r)
 {
 	if (!r->extra_scope)
-		return strdup(r->scope);
+		return strdup(r->scope ? r->scope : "");
+	if (!r->scope)
+		return strdup(r->extra_scope);
 	return str_printf("%s %s", r->scope, r->extra_scope);
 }
 
@@ -309,9 +311,34 @@ static int take_token(struct json_text t, char **ret, struct error **reterr)
 	return *ret ? 0 : error_set(reterr, &error_no_memory);
 }
 
+void auth_free_secret(char *s)
+{
+	if (s)
+		explicit_bzero(s, strlen(s));
+	free(s);
+}
+
+/* token, and what else the server said. */
+static int take_answer(const struct token_request *r, struct json_text token,
+	const struct token_response *t, struct token *ret, struct error **reterr)
+{
+	struct token taken = {.expires = expiration(r, t)};
+
+	if (take_token(token, &taken.token, reterr) < 0)
+		return -1;
+	if (t->refresh_token.size && strlen(json_str(t->refresh_token)) == t->refresh_token.size) {
+		taken.refresh_token = strdup(json_str(t->refresh_token));
+		if (!taken.refresh_token) {
+			auth_free_secret(taken.token);
+			return error_set(reterr, &error_no_memory);
+		}
+	}
+	*ret = taken;
+	return 0;
+}
+
 static int fetch_with_oauth(const struct token_request *r, const struct context *ctx,
-	const char *realm, const char *service, char **ret, int64_t *ret_expires,
-	struct error **reterr)
+	const char *realm, const char *service, struct token *ret, struct error **reterr)
 {
 	cleanup_values struct values form = {0};
 	cleanup_free char *scopes = join_scopes(r), *body = NULL;
@@ -342,15 +369,11 @@ static int fetch_with_oauth(const struct token_request *r, const struct context 
 		rc = ask(r, ctx, &request, &post_schema, &t, arena, reterr);
 	header_list_free(&headers);
 	explicit_bzero(body, request.body_size);
-	if (rc < 0 || take_token(t.access_token, ret, reterr) < 0)
-		return -1;
-	*ret_expires = expiration(r, &t);
-	return 0;
+	return rc < 0 ? -1 : take_answer(r, t.access_token, &t, ret, reterr);
 }
 
 static int fetch_with_basic_auth(const struct token_request *r, const struct context *ctx,
-	const struct url *realm, const char *service, char **ret, int64_t *ret_expires,
-	struct error **reterr)
+	const struct url *realm, const char *service, struct token *ret, struct error **reterr)
 {
 	cleanup_values struct values query = {0};
 	cleanup_free char *encoded = NULL, *url = NULL;
@@ -367,9 +390,14 @@ static int fetch_with_basic_auth(const struct token_request *r, const struct con
 	values_parse(&query, realm->raw_query);
 	if (*service)
 		values_add(&query, "service", service);
-	values_add(&query, "scope", r->scope);
+	if (r->scope)
+		values_add(&query, "scope", r->scope);
 	if (r->extra_scope)
 		values_add(&query, "scope", r->extra_scope);
+	if (!r->scope) {
+		values_add(&query, "offline_token", "true");
+		values_add(&query, "client_id", CLIENT_ID);
+	}
 	if (*r->auth->username && *r->auth->password) {
 		values_add(&query, "account", r->auth->username);
 		rc = transport_set_basic_auth(
@@ -391,10 +419,7 @@ static int fetch_with_basic_auth(const struct token_request *r, const struct con
 		t.token = t.access_token;
 	if (!t.token.size)
 		return error_set(reterr, &err_no_token);
-	if (take_token(t.token, ret, reterr) < 0)
-		return -1;
-	*ret_expires = expiration(r, &t);
-	return 0;
+	return take_answer(r, t.token, &t, ret, reterr);
 }
 
 /* Beyond the original, as is no_link_local: where the registry is verified, secrets go over https
@@ -412,7 +437,7 @@ static int check_realm(
 }
 
 int auth_fetch_token(const struct token_request *r, const struct context *ctx,
-	const struct challenge *challenge, char **ret, int64_t *ret_expires, struct error **reterr)
+	const struct challenge *challenge, struct token *ret, struct error **reterr)
 {
 	const char *service = challenge_param(challenge, "service");
 	const char *realm = challenge_param(challenge, "realm");
@@ -430,9 +455,9 @@ int auth_fetch_token(const struct token_request *r, const struct context *ctx,
 	if (check_realm(r, &url, reterr) < 0)
 		return -1;
 	if (!*r->auth->identity_token)
-		return fetch_with_basic_auth(r, ctx, &url, service, ret, ret_expires, reterr);
+		return fetch_with_basic_auth(r, ctx, &url, service, ret, reterr);
 	text = url_string(&url);
 	if (!text)
 		return error_set(reterr, &error_no_memory);
-	return fetch_with_oauth(r, ctx, text, service, ret, ret_expires, reterr);
+	return fetch_with_oauth(r, ctx, text, service, ret, reterr);
 }

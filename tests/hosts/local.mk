@@ -18,8 +18,14 @@ tests_hosts_staging_host_LDADD = $(HOST_LDADD)
 TESTS += tests/hosts/hosts.py tests/hosts/page.py
 EXTRA_DIST += tests/hosts/hosts.py tests/hosts/page.py
 if HAVE_CMOCKA
-TESTS += tests/test_pull
-check_PROGRAMS += tests/test_pull
+TESTS += tests/test_login tests/test_pull
+check_PROGRAMS += tests/test_login tests/test_pull
+tests_test_login_SOURCES = \
+	tests/fakes/fake_engine.c \
+	tests/fakes/fake_engine.h \
+	tests/http_server.c \
+	tests/http_server.h \
+	tests/test_login.c
 tests_test_pull_SOURCES = \
 	tests/fakes/fake_engine.c \
 	tests/fakes/fake_engine.h \
