@@ -186,7 +186,7 @@ static int auth_file_write(
 		return error_set(reterr, &error_no_memory);
 	if (slash && slash != folder) {
 		*slash = '\0';
-		if (file_make_dirs(folder, 0700, false, reterr) < 0)
+		if (file_make_dirs(folder, 0700, reterr) < 0)
 			return -1;
 	}
 	return file_write_atomic(f->path, b.data, b.size, 0600, true, reterr);

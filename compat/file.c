@@ -214,7 +214,7 @@ int file_sync_dir(const char *path, struct error **reterr)
 	return 0;
 }
 
-int file_make_dirs(const char *path, mode_t mode, bool durable, struct error **reterr)
+int file_make_dirs(const char *path, mode_t mode, struct error **reterr)
 {
 	cleanup_free char *part = strdup(path);
 
@@ -231,11 +231,6 @@ int file_make_dirs(const char *path, mode_t mode, bool durable, struct error **r
 			/* mkdir's mode went through the umask, which is not ours to change. */
 			if (chmod(part, mode) < 0)
 				return fail(errno, "chmod", part, reterr);
-
-			cleanup_free char *above = durable ? parent_dir(part) : NULL;
-
-			if (above && file_sync_dir(above, reterr) < 0)
-				return -1;
 		} else if (*part && errno != EEXIST) {
 			return fail(errno, "mkdir", part, reterr);
 		}

@@ -24,8 +24,9 @@ int file_write_atomic(const char *path, const void *data, size_t size, mode_t mo
 /* The same where there is no such file yet; where there is one it fails with EEXIST. */
 int file_write_new(const char *path, const void *data, size_t size, mode_t mode, bool durable,
 	struct error **reterr);
-/* The folder and those above it that are missing, with just this mode whatever the umask is. */
-int file_make_dirs(const char *path, mode_t mode, bool durable, struct error **reterr);
+/* The folder and those above it that are missing, with just this mode whatever the umask is.
+ * Not synced: the file system writes a folder with, or before, the first synced file in it. */
+int file_make_dirs(const char *path, mode_t mode, struct error **reterr);
 int file_sync_dir(const char *path, struct error **reterr);
 /* Remove temporary files that file_write_atomic left in this folder more than an hour ago, when its
  * process was killed. Nothing is said where that fails: the next sweep tries again. */

@@ -97,8 +97,8 @@ int image_store_open(
 		return error_set(reterr, &error_no_memory);
 	}
 	if (!(flags & IMAGE_STORE_READ_ONLY) &&
-		(file_make_dirs(content, 0700, durable(store), reterr) < 0 ||
-			file_make_dirs(metadata, 0700, durable(store), reterr) < 0)) {
+		(file_make_dirs(content, 0700, reterr) < 0 ||
+			file_make_dirs(metadata, 0700, reterr) < 0)) {
 		image_store_free(store);
 		return -1;
 	}

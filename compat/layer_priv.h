@@ -32,6 +32,7 @@ struct buf;
 
 struct layer_hold;
 struct layer_unsynced;
+struct writeback;
 
 struct layer_store {
 	struct image_pull_layer_store table;
@@ -40,6 +41,7 @@ struct layer_store {
 	bool fast, read_only;
 	bool trusted; /* overlay's markers can be trusted.overlay.* */
 	struct log *log;
+	struct writeback *writeback; /* NULL: nothing is synced */
 	char boot_id[BOOT_ID_MAX];
 	pthread_mutex_t mutex; /* guards holds and serial */
 	struct layer_hold *holds;

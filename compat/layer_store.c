@@ -22,6 +22,7 @@
 #include "sink.h"
 #include "untar.h"
 #include "whiteout.h"
+#include "writeback.h"
 
 #define WAIT_MS 100
 
@@ -98,7 +99,7 @@ static int unpack(struct layer_store *ls, const struct image_pull_reader *reader
 		.source = reader,
 		.layer = staging,
 		.trusted = ls->trusted,
-		.writeback = !ls->fast,
+		.writeback = ls->writeback,
 		.log = ls->log,
 	};
 	struct hashing_reader hashing = {
@@ -358,14 +359,14 @@ static int make_folders(struct layer_store *ls, struct error **reterr)
 	static const char *const names[] = {
 		DATA_DIR, CHAINS_DIR, BLOBS_DIR, STAGING_DIR, LOCKS_DIR, BUNDLES_DIR};
 
-	if (file_make_dirs(ls->path, 0700, !ls->fast, reterr) < 0)
+	if (file_make_dirs(ls->path, 0700, reterr) < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		cleanup_free char *path = file_join(ls->path, names[i]);
 
 		if (!path)
 			return error_set(reterr, &error_no_memory);
-		if (file_make_dirs(path, 0700, !ls->fast, reterr) < 0)
+		if (file_make_dirs(path, 0700, reterr) < 0)
 			return -1;
 	}
 	return 0;
@@ -430,6 +431,10 @@ int layer_store_open(
 		ls->trusted = whiteout_trusted_works(ls->dir);
 		layer_store_sweep(ls);
 	}
+	if (!ls->read_only && !ls->fast && writeback_new(ls->dir, &ls->writeback, reterr) < 0) {
+		layer_store_close(ls);
+		return -1;
+	}
 	*ret = ls;
 	return 0;
 }
@@ -438,6 +443,7 @@ void layer_store_close(struct layer_store *ls)
 {
 	if (!ls)
 		return;
+	writeback_free(ls->writeback);
 	layer_holds_free(ls);
 	layer_unsynced_free(ls);
 	pthread_mutex_destroy(&ls->mutex);

@@ -97,7 +97,9 @@ compat_libcompat_la_SOURCES = \
 	compat/untar.c \
 	compat/untar.h \
 	compat/whiteout.c \
-	compat/whiteout.h
+	compat/whiteout.h \
+	compat/writeback.c \
+	compat/writeback.h
 
 lib_LTLIBRARIES += libtowline.la
 include_HEADERS += compat/towline.h

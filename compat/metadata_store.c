@@ -20,15 +20,15 @@
 
 struct metadata_store {
 	char *base_path;
-	bool durable, read_only;
+	bool read_only;
 };
 
-int metadata_store_open(const char *base_path, bool durable, bool read_only,
-	struct metadata_store **ret, struct error **reterr)
+int metadata_store_open(
+	const char *base_path, bool read_only, struct metadata_store **ret, struct error **reterr)
 {
 	struct metadata_store *store;
 
-	if (!read_only && file_make_dirs(base_path, 0700, durable, reterr) < 0)
+	if (!read_only && file_make_dirs(base_path, 0700, reterr) < 0)
 		return -1;
 	store = calloc(1, sizeof(*store));
 	if (store)
@@ -37,7 +37,6 @@ int metadata_store_open(const char *base_path, bool durable, bool read_only,
 		free(store);
 		return error_set(reterr, &error_no_memory);
 	}
-	store->durable = durable;
 	store->read_only = read_only;
 	*ret = store;
 	return 0;
@@ -121,9 +120,9 @@ int metadata_store_set(struct metadata_store *store, const char *name_space, con
 	dir = strndup(path, (size_t)(strrchr(path, '/') - path));
 	if (!dir)
 		return error_set(reterr, &error_no_memory);
-	if (file_make_dirs(dir, 0755, store->durable, reterr) < 0)
+	if (file_make_dirs(dir, 0755, reterr) < 0)
 		return -1;
-	return file_write_atomic(path, value, size, 0644, store->durable, reterr);
+	return file_write_atomic(path, value, size, 0644, false, reterr);
 }
 
 int metadata_store_remove(struct metadata_store *store, const char *name_space, const char *key,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A small key-value store: a file for each key, in a folder for each namespace. Go counterpart:
- * distribution/metadata.FSMetadataStore. Any thread, any number of processes. */
+ * distribution/metadata.FSMetadataStore. Any thread, any number of processes. Nothing is synced:
+ * what is kept here only saves work, and the sync before an image is published writes it too. */
 #ifndef COMPAT_METADATA_STORE_H
 #define COMPAT_METADATA_STORE_H
 
@@ -11,8 +12,8 @@ struct error;
 struct metadata_store;
 
 /* base_path is made, unless read_only. */
-int metadata_store_open(const char *base_path, bool durable, bool read_only,
-	struct metadata_store **ret, struct error **reterr);
+int metadata_store_open(
+	const char *base_path, bool read_only, struct metadata_store **ret, struct error **reterr);
 void metadata_store_free(struct metadata_store *store);
 
 /* name_space and key are relative paths without ".", ".." and empty parts. Errors: of class

@@ -82,7 +82,7 @@ static int open_root(struct towline_store *store, struct error **reterr)
 		return error_set(reterr, &error_no_memory);
 	if (store->read_only || !stat(path, &st))
 		return check_format(path, store->root, reterr);
-	if (file_make_dirs(store->root, ROOT_MODE, !store->fast, reterr) < 0 ||
+	if (file_make_dirs(store->root, ROOT_MODE, reterr) < 0 ||
 		check_empty(store->root, reterr) < 0)
 		return -1;
 	if (stat(path, &st) < 0) {
@@ -336,7 +336,7 @@ static int open_references(struct towline_store *store, bool tolerant, struct er
 
 	if (!path)
 		return error_set(reterr, &error_no_memory);
-	if (!store->read_only && file_make_dirs(dir, 0700, !store->fast, reterr) < 0)
+	if (!store->read_only && file_make_dirs(dir, 0700, reterr) < 0)
 		return -1;
 	if (reference_store_open(path, flags, &store->references, &err) < 0) {
 		if (err == &error_no_memory || strstr(err->message, path))
@@ -365,8 +365,7 @@ static int open_parts(struct towline_store *store, bool tolerant, struct error *
 		return error_set(reterr, &error_no_memory);
 	if (open_root(store, reterr) < 0 || open_references(store, tolerant, reterr) < 0 ||
 		image_store_open(images, flags, &store->images, reterr) < 0 ||
-		metadata_store_open(
-			metadata, !store->fast, store->read_only, &store->metadata, reterr) < 0)
+		metadata_store_open(metadata, store->read_only, &store->metadata, reterr) < 0)
 		return -1;
 	if (!store->read_only) {
 		file_sweep(store->root);

@@ -23,8 +23,8 @@
 #include "tar_reader.h"
 #include "tree.h"
 #include "whiteout.h"
+#include "writeback.h"
 
-#define WRITEBACK_STEP (4u << 20)
 #define DISK_BLOCK 4096
 #define FILE_SIZE_MAX ((int64_t)1 << 43) /* with holes */
 
@@ -255,7 +255,7 @@ static int write_all(int fd, const char *data, size_t size, uint64_t offset)
 
 static int write_file(struct untar *u, int fd, struct error **reterr)
 {
-	uint64_t offset, written = 0, flushed = 0;
+	uint64_t offset, written = 0;
 	const void *data;
 	size_t size;
 	int n;
@@ -269,12 +269,8 @@ static int write_file(struct untar *u, int fd, struct error **reterr)
 			tar_headers_file(u->headers, u->place.path, u->place.path_size);
 		tar_reader_stored(u->reader);
 		written += size;
-		if (u->options->writeback && offset + size >= flushed + WRITEBACK_STEP) {
-			/* Only a hint: what matters is the sync before publishing. */
-			(void)sync_file_range(fd, (off_t)flushed, (off_t)(offset + size - flushed),
-				SYNC_FILE_RANGE_WRITE);
-			flushed = offset + size;
-		}
+		if (u->options->writeback)
+			writeback_add(u->options->writeback, size);
 	}
 	if (n < 0)
 		return -1;

@@ -10,13 +10,14 @@
 struct error;
 struct image_pull_reader;
 struct log;
+struct writeback;
 
 struct untar_options {
 	const struct image_pull_reader *source;
-	int layer;       /* an empty folder: tree, shadow and tar-headers are made in it */
-	bool trusted;    /* overlay's markers are trusted.overlay.*; else user.overlay.* */
-	bool writeback;  /* begin to write large files to the disk while unpacking */
-	struct log *log; /* may be NULL */
+	int layer;    /* an empty folder: tree, shadow and tar-headers are made in it */
+	bool trusted; /* overlay's markers are trusted.overlay.*; else user.overlay.* */
+	struct writeback *writeback; /* is told what is dirty; may be NULL */
+	struct log *log;             /* may be NULL */
 };
 
 /* What an ordinary user or the file system could not keep: bits of untar_result.lost. */

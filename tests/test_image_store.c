@@ -284,7 +284,7 @@ static void metadata(void **state)
 	int n = 0;
 
 	(void)state;
-	assert_int_equal(metadata_store_open(base, true, false, &store, NULL), 0);
+	assert_int_equal(metadata_store_open(base, false, &store, NULL), 0);
 	assert_int_equal(metadata_store_get(store, "ns", "sha256/ab", &value, &size, &err), -1);
 	assert_int_equal(error_class_of(err), CLASS_NOT_FOUND);
 	assert_int_equal(metadata_store_set(store, "ns", "sha256/ab", "a\0b", 3, NULL), 0);

@@ -421,7 +421,7 @@ static char *unpack(const struct world *w, const void *data, size_t size, size_t
 	struct untar_options options = {.source = &source.reader,
 		.layer = fd,
 		.trusted = whiteout_trusted_works(fd),
-		.writeback = true};
+		.writeback = NULL};
 
 	if (untar(&options, ret, &source_failed, &err) < 0) {
 		assert_non_null(err);
