@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files that may be compressed. Go counterpart: archive.DecompressStream. libarchive's filters
- * decompress; what comes out is proven by the layer's diff ID. */
+ * decompress; what comes out is proven by the layer's diff ID. libarchive is loaded when it is
+ * needed, since it brings libxml2 and ICU, 6 ms of a start. */
 #include "config.h"
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,9 +23,32 @@
 
 #define BLOCK (256u << 10)
 #define SYMLINKS_MAX 16
+#define LIBRARY "libarchive.so.13" /* of all 3.x */
+
+/* What is used of libarchive. */
+#define FUNCTIONS(X)                                                                               \
+	X(error_string)                                                                            \
+	X(read_data)                                                                               \
+	X(read_free)                                                                               \
+	X(read_new)                                                                                \
+	X(read_next_header)                                                                        \
+	X(read_open_fd)                                                                            \
+	X(read_support_filter_bzip2)                                                               \
+	X(read_support_filter_gzip)                                                                \
+	X(read_support_filter_xz)                                                                  \
+	X(read_support_filter_zstd)                                                                \
+	X(read_support_format_empty)                                                               \
+	X(read_support_format_raw)
+
+struct functions {
+#define DECLARE(name) __typeof__(archive_##name) *name;
+	FUNCTIONS(DECLARE)
+#undef DECLARE
+};
 
 struct unpacking_reader {
 	struct image_pull_reader table;
+	struct functions fn;
 	struct archive *archive;
 	bool failed, ended;
 	char *error;
@@ -31,7 +56,7 @@ struct unpacking_reader {
 
 static int64_t fail(struct unpacking_reader *r)
 {
-	const char *text = archive_error_string(r->archive);
+	const char *text = r->fn.error_string(r->archive);
 
 	r->failed = true;
 	if (!r->error)
@@ -48,21 +73,37 @@ static int64_t read_some(void *context, void *buf, size_t size)
 		return -1;
 	if (r->ended)
 		return 0;
-	n = archive_read_data(r->archive, buf, size);
+	n = r->fn.read_data(r->archive, buf, size);
 	if (n < 0)
 		return fail(r);
 	r->ended = !n;
 	return n;
 }
 
-static bool set_up(struct archive *a)
+/* The library stays loaded. */
+static int load(struct functions *fn, struct error **reterr)
 {
-	return archive_read_support_filter_gzip(a) == ARCHIVE_OK &&
-	       archive_read_support_filter_bzip2(a) == ARCHIVE_OK &&
-	       archive_read_support_filter_xz(a) == ARCHIVE_OK &&
-	       archive_read_support_filter_zstd(a) == ARCHIVE_OK &&
-	       archive_read_support_format_raw(a) == ARCHIVE_OK &&
-	       archive_read_support_format_empty(a) == ARCHIVE_OK;
+	void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	bool whole = handle != NULL;
+
+#define RESOLVE(name) whole = whole && (fn->name = dlsym(handle, "archive_" #name));
+	FUNCTIONS(RESOLVE)
+#undef RESOLVE
+	if (!whole)
+		error_setf(reterr, "%s", dlerror());
+	if (handle)
+		dlclose(handle);
+	return whole ? 0 : -1;
+}
+
+static bool set_up(const struct functions *fn, struct archive *a)
+{
+	return fn->read_support_filter_gzip(a) == ARCHIVE_OK &&
+	       fn->read_support_filter_bzip2(a) == ARCHIVE_OK &&
+	       fn->read_support_filter_xz(a) == ARCHIVE_OK &&
+	       fn->read_support_filter_zstd(a) == ARCHIVE_OK &&
+	       fn->read_support_format_raw(a) == ARCHIVE_OK &&
+	       fn->read_support_format_empty(a) == ARCHIVE_OK;
 }
 
 int unpacking_reader_new(int fd, struct unpacking_reader **ret, struct error **reterr)
@@ -75,15 +116,19 @@ int unpacking_reader_new(int fd, struct unpacking_reader **ret, struct error **r
 		return error_set(reterr, &error_no_memory);
 	r->table = (struct image_pull_reader){
 		.struct_size = sizeof(r->table), .context = r, .read = read_some};
-	r->archive = archive_read_new();
-	if (!r->archive || !set_up(r->archive)) {
+	if (load(&r->fn, reterr) < 0) {
+		free(r);
+		return -1;
+	}
+	r->archive = r->fn.read_new();
+	if (!r->archive || !set_up(&r->fn, r->archive)) {
 		unpacking_reader_free(r);
 		return error_set(reterr, &error_no_memory);
 	}
-	if (archive_read_open_fd(r->archive, fd, BLOCK) != ARCHIVE_OK) {
+	if (r->fn.read_open_fd(r->archive, fd, BLOCK) != ARCHIVE_OK) {
 		fail(r);
 	} else {
-		n = archive_read_next_header(r->archive, &entry);
+		n = r->fn.read_next_header(r->archive, &entry);
 		if (n == ARCHIVE_EOF)
 			r->ended = true;
 		else if (n != ARCHIVE_OK)
@@ -103,7 +148,7 @@ void unpacking_reader_free(struct unpacking_reader *r)
 	if (!r)
 		return;
 	if (r->archive)
-		archive_read_free(r->archive);
+		r->fn.read_free(r->archive);
 	free(r->error);
 	free(r);
 }

@@ -104,6 +104,7 @@ tests_test_rootfs_SOURCES = tests/test_rootfs.c tests/image_fixture.c tests/imag
 tests_test_layer_store_SOURCES = tests/test_layer_store.c $(LAYER_FIXTURE)
 tests_test_tar_headers_SOURCES = tests/test_tar_headers.c $(LAYER_FIXTURE)
 tests_test_untar_SOURCES = tests/test_untar.c $(LAYER_FIXTURE)
+tests_test_archive_io_LDADD = $(LDADD) $(ARCHIVE_LIBS)
 endif
 
 # compat's rooms.
