@@ -236,6 +236,36 @@ int pull_endpoint_set_url(struct pull_endpoint *endpoint, const char *url, struc
 	return 0;
 }
 
+static char *copy_text(const char *s, bool *failed)
+{
+	char *copy = s ? strdup(s) : NULL;
+
+	*failed = *failed || (s && !copy);
+	return copy;
+}
+
+/* What is beyond the original: members since minor 1. -1: no memory. */
+static int take_additions(struct pull_endpoint *e, const struct image_pull_endpoint *given)
+{
+	struct image_pull_auth a = {0};
+	bool failed = false;
+
+	e->once = given->flags & IMAGE_PULL_ENDPOINT_ONCE;
+	e->own_auth = given->flags & IMAGE_PULL_ENDPOINT_OWN_AUTH;
+	e->connect_timeout_ms = given->connect_timeout_ms;
+	e->repository = copy_text(given->repository, &failed);
+	e->ns = copy_text(given->ns, &failed);
+	if (!e->own_auth)
+		return failed ? -1 : 0;
+	if (given->auth)
+		(void)take_struct(&a, sizeof(a), given->auth, given->auth->struct_size);
+	e->auth.username = copy_text(a.username ? a.username : "", &failed);
+	e->auth.password = copy_text(a.password ? a.password : "", &failed);
+	e->auth.identity_token = copy_text(a.identity_token ? a.identity_token : "", &failed);
+	e->auth.registry_token = copy_text(a.registry_token ? a.registry_token : "", &failed);
+	return failed ? -1 : 0;
+}
+
 struct endpoint_taker {
 	struct pull_endpoint_list list;
 	struct error *err;
@@ -261,6 +291,10 @@ static int take_endpoint(void *arg, const void *data, size_t size)
 	e.mirror = given.mirror;
 	e.official = given.official;
 	e.trim_hostname = given.trim_hostname;
+	if (take_additions(&e, &given) < 0) {
+		pull_endpoint_free(&e);
+		return -1;
+	}
 	if (pull_endpoint_set_url(&e, given.url, &t->err) < 0 ||
 		(given.tls && endpoint_tls(given.tls, &e.tls, &t->err) < 0)) {
 		pull_endpoint_free(&e);
@@ -268,6 +302,30 @@ static int take_endpoint(void *arg, const void *data, size_t size)
 	}
 	items[t->list.count++] = e;
 	return 0;
+}
+
+/* The repository's name with what the reference adds to it. */
+static char *reference_at(const struct reference *name, const struct reference *ref)
+{
+	if (reference_is_canonical(ref))
+		return str_printf("%s@%s", name->name, ref->digest);
+	if (reference_is_tagged(ref))
+		return str_printf("%s:%s", name->name, ref->tag);
+	return strdup(name->name);
+}
+
+/* What a lookup has come to. */
+static int take_endpoints(
+	struct endpoint_taker *taker, int r, struct pull_endpoint_list *ret, struct error **reterr)
+{
+	if (r == 0 && taker->err)
+		r = error_set(reterr, steal_ptr(&taker->err));
+	error_unref(taker->err);
+	if (r < 0)
+		pull_endpoint_list_free(&taker->list);
+	else
+		*ret = taker->list;
+	return r;
 }
 
 int engine_lookup_pull_endpoints(const struct image_pull_registry_service *service,
@@ -280,14 +338,35 @@ int engine_lookup_pull_endpoints(const struct image_pull_registry_service *servi
 	answer_init(&a, take_endpoint, &taker);
 	r = answer_end(
 		&a, service->lookup_pull_endpoints(service->context, hostname, &a.sink), reterr);
-	if (r == 0 && taker.err)
-		r = error_set(reterr, steal_ptr(&taker.err));
-	error_unref(taker.err);
-	if (r < 0)
-		pull_endpoint_list_free(&taker.list);
-	else
-		*ret = taker.list;
-	return r;
+	return take_endpoints(&taker, r, ret, reterr);
+}
+
+int engine_lookup_reference_endpoints(const struct image_pull_registry_service *service,
+	const struct reference *name, const struct reference *ref, struct pull_endpoint_list *ret,
+	struct error **reterr)
+{
+	struct endpoint_taker taker = {0};
+	cleanup_free char *text = reference_at(name, ref);
+	struct answer a;
+	int r;
+
+	if (!text)
+		return error_set(reterr, &error_no_memory);
+	if (!service->lookup_reference_endpoints)
+		return engine_lookup_pull_endpoints(service, name->domain, ret, reterr);
+	answer_init(&a, take_endpoint, &taker);
+	r = answer_end(
+		&a, service->lookup_reference_endpoints(service->context, text, &a.sink), reterr);
+	return take_endpoints(&taker, r, ret, reterr);
+}
+
+static void free_secret(const char *s)
+{
+	char *secret = (char *)s; /* a copy of ours */
+
+	if (secret)
+		explicit_bzero(secret, strlen(secret));
+	free(secret);
 }
 
 void pull_endpoint_free(struct pull_endpoint *endpoint)
@@ -295,6 +374,12 @@ void pull_endpoint_free(struct pull_endpoint *endpoint)
 	free(endpoint->url);
 	free(endpoint->scheme);
 	free(endpoint->host);
+	free(endpoint->repository);
+	free(endpoint->ns);
+	free_secret(endpoint->auth.username);
+	free_secret(endpoint->auth.password);
+	free_secret(endpoint->auth.identity_token);
+	free_secret(endpoint->auth.registry_token);
 	http_tls_unref(endpoint->tls);
 	*endpoint = (struct pull_endpoint){0};
 }

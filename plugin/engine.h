@@ -24,6 +24,11 @@ struct pull_endpoint_list {
 };
 int engine_lookup_pull_endpoints(const struct image_pull_registry_service *service,
 	const char *hostname, struct pull_endpoint_list *ret, struct error **reterr);
+/* name: the resolved repository; ref: what is pulled of it. Asks for the host's endpoints where the
+ * engine has no answer to more. */
+int engine_lookup_reference_endpoints(const struct image_pull_registry_service *service,
+	const struct reference *name, const struct reference *ref, struct pull_endpoint_list *ret,
+	struct error **reterr);
 /* url as the engine wrote it. Fills url, scheme and host. */
 int pull_endpoint_set_url(struct pull_endpoint *endpoint, const char *url, struct error **reterr);
 void pull_endpoint_free(struct pull_endpoint *endpoint); /* accepts a zeroed one */

@@ -148,6 +148,22 @@ struct image_pull_tls {
 	size_t ncertificates;
 };
 
+/* Docker: types.AuthConfig. NULL members are "". */
+struct image_pull_auth {
+	size_t struct_size;
+	const char *username;
+	const char *password;
+	const char *identity_token;
+	const char *registry_token;
+};
+
+/* The credentials of the request are not for this endpoint: those in its member auth are. */
+#define IMAGE_PULL_ENDPOINT_OWN_AUTH 1u
+/* Once this endpoint, or where it leads to, cannot be connected, nothing more is asked of it in
+ * this pull, and no request that failed so is tried again; after a time-out, neither is the next
+ * endpoint asked if it has the same host. */
+#define IMAGE_PULL_ENDPOINT_ONCE 2u
+
 /* Docker: registry.APIEndpoint. */
 struct image_pull_endpoint {
 	size_t struct_size;
@@ -158,6 +174,15 @@ struct image_pull_endpoint {
 	int trim_hostname; /* ask for the repository's path rather than its full name */
 	int allow_nondistributable_artifacts;
 	const struct image_pull_tls *tls; /* NULL: the system's roots, verified */
+	/* Since minor 1. A plugin that is older does not see these: give them from
+	 * lookup_reference_endpoints only, which it does not call. */
+	uint32_t flags;              /* IMAGE_PULL_ENDPOINT_... */
+	uint32_t connect_timeout_ms; /* 0: as the limits have it */
+	const char *repository; /* its path at this endpoint ("cache/library/busybox"); NULL: as
+				   trim_hostname says */
+	const char *ns; /* sent with every request to this endpoint as the query parameter ns; NULL:
+			   none */
+	const struct image_pull_auth *auth; /* with OWN_AUTH; NULL: anonymous */
 };
 
 struct image_pull_registry_service {
@@ -170,6 +195,10 @@ struct image_pull_registry_service {
 	 * image_pull_endpoint, in the order in which they are to be tried. Required. */
 	int (*lookup_pull_endpoints)(
 		void *context, const char *hostname, const struct image_pull_sink *sink);
+	/* Since minor 1. The same for one reference, canonical, with its tag or digest, or neither
+	 * where all tags are pulled. NULL: lookup_pull_endpoints is asked. */
+	int (*lookup_reference_endpoints)(
+		void *context, const char *reference, const struct image_pull_sink *sink);
 };
 
 /* ---- the stores
@@ -392,15 +421,6 @@ struct image_pull_engine {
 
 /* ---- a pull
  * -------------------------------------------------------------------------------------------- */
-
-/* Docker: types.AuthConfig. NULL members are "". */
-struct image_pull_auth {
-	size_t struct_size;
-	const char *username;
-	const char *password;
-	const char *identity_token;
-	const char *registry_token;
-};
 
 /* Fixed for good: it stands in arrays. */
 struct image_pull_header {

@@ -69,8 +69,8 @@ static int login_v2(const struct pull_config *config, const struct pull_endpoint
 		return error_set(reterr, &error_no_memory);
 	log_debug(config->log, "attempting v2 login to registry endpoint %s", url);
 	header_modifier_init(&headers, config->meta_headers);
-	if (ping_v2_registry(&t, config->ctx, e->url, &auth, /* scope= */ NULL, &authorizer,
-		    ret_found_v2, &err) < 0)
+	if (ping_v2_registry(&t, config->ctx, e->url, /* query= */ NULL, &auth, /* scope= */ NULL,
+		    &authorizer, ret_found_v2, &err) < 0)
 		return error_set(reterr, err);
 	modifiers[t.nmodifiers++] = authorizer_modifier(authorizer);
 	r = ask(&t, config->ctx, url, reterr);

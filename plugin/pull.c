@@ -133,6 +133,8 @@ struct pull_loop {
 	bool confirmed_v2;
 	/* By endpoint: that host is known to use TLS, so plain http to it is skipped. */
 	bool *confirmed_tls;
+	/* Beyond the original: this one (IMAGE_PULL_ENDPOINT_ONCE) timed out at being connected. */
+	const struct pull_endpoint *silent;
 };
 
 static bool tls_confirmed(const struct pull_loop *l, const char *host)
@@ -158,6 +160,10 @@ static bool skip_endpoint(const struct pull_loop *l, const struct pull_endpoint 
 		log_debug(l->config->log,
 			"Skipping non-TLS endpoint %s for host/port that appears to use TLS",
 			e->url);
+		return true;
+	}
+	if (e->once && l->silent && !strcmp(l->silent->host, e->host)) {
+		log_debug(l->config->log, "Skipping endpoint %s: its host did not answer", e->url);
 		return true;
 	}
 	return false;
@@ -190,6 +196,8 @@ static bool fall_back(struct pull_loop *l, size_t i, struct error *err, struct e
 		l->confirmed_tls[i] = true;
 	inner = error_ref(err->cause);
 	error_unref(err);
+	if (l->endpoints.items[i].once && http_is_dial_timeout(inner))
+		l->silent = &l->endpoints.items[i];
 	log_info(config->log, "Attempting next endpoint for pull after error: %s", inner->message);
 	if (inner->kind != ERROR_NO_SUPPORT) {
 		l->discard_no_support_errors = true;
@@ -263,8 +271,8 @@ int pull(const struct pull_config *config, const struct reference *ref, struct e
 	if (engine_resolve_repository(config->registry_service, ref, &l.repo_info, reterr) < 0)
 		return -1;
 	if (validate_repo_name(l.repo_info.name, reterr) < 0 ||
-		engine_lookup_pull_endpoints(config->registry_service, l.repo_info.name->domain,
-			&l.endpoints, reterr) < 0)
+		engine_lookup_pull_endpoints(
+			config->registry_service, l.repo_info.name, ref, &l.endpoints, reterr) < 0)
 		goto out;
 	l.confirmed_tls = calloc(l.endpoints.count + 1, sizeof(*l.confirmed_tls));
 	if (!l.confirmed_tls) {

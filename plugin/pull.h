@@ -61,6 +61,10 @@ struct pull_endpoint {
 	int version;
 	bool mirror, official, trim_hostname;
 	struct http_tls *tls;
+	bool once, own_auth;     /* IMAGE_PULL_ENDPOINT_... */
+	char *repository, *ns;   /* NULL: none */
+	struct auth_config auth; /* copies; all NULL unless own_auth */
+	uint32_t connect_timeout_ms;
 };
 struct repository_info {
 	struct reference *name;

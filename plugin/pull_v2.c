@@ -493,9 +493,13 @@ int v2_puller_pull(const struct pull_config *config, const struct pull_endpoint 
 		.class_name = repo_info->class_name,
 		.endpoint_url = endpoint->url,
 		.trim_hostname = endpoint->trim_hostname,
+		.repository = endpoint->repository,
+		.ns = endpoint->ns,
+		.once = endpoint->once,
+		.connect_timeout_ms = endpoint->connect_timeout_ms,
 		.tls = endpoint->tls,
 		.meta_headers = config->meta_headers,
-		.auth = config->auth,
+		.auth = endpoint->own_auth ? endpoint->auth : config->auth,
 		.log = config->log,
 	};
 	struct v2_puller p = {.config = config, .endpoint = endpoint, .repo_info = repo_info};

@@ -575,6 +575,81 @@ static void test_bad_engines(void **state)
 	plugin->error_free(NULL);
 }
 
+/* ---- what endpoints say since minor 1 */
+
+/* The engine's one endpoint, in a struct of this size, with more behind it than anyone knows. */
+static struct {
+	size_t size;
+	char url[64];
+	char heard[256];
+} newer;
+
+static int lookup_reference(
+	void *context, const char *reference, const struct image_pull_sink *sink)
+{
+	struct {
+		struct image_pull_endpoint endpoint;
+		char more[64];
+	} e = {.endpoint = {.version = 2,
+		       .trim_hostname = 1,
+		       .url = newer.url,
+		       .flags = IMAGE_PULL_ENDPOINT_ONCE | 1u << 31,
+		       .repository = "cache/of/app",
+		       .ns = "a&b"}};
+
+	(void)context;
+	snprintf(newer.heard, sizeof(newer.heard), "%s", reference);
+	memset(e.more, 0xff, sizeof(e.more));
+	e.endpoint.struct_size = newer.size;
+	return sink->value(sink->receiver, &e, sizeof(e));
+}
+
+/* Engines older and newer than the plugin: each member counts only where the struct has it. */
+static void test_sizes(void **state)
+{
+	static const struct {
+		size_t table, endpoint;
+		const char *asked;
+	} cases[] = {
+		{offsetof(struct image_pull_registry_service, lookup_reference_endpoints), 0,
+			"/v2/\n/v2/team/app/manifests/v1\n"},
+		{sizeof(struct image_pull_registry_service),
+			offsetof(struct image_pull_endpoint, flags),
+			"/v2/\n/v2/team/app/manifests/v1\n"},
+		{sizeof(struct image_pull_registry_service),
+			offsetof(struct image_pull_endpoint, ns),
+			"/v2/\n/v2/cache/of/app/manifests/v1\n"},
+		{sizeof(struct image_pull_registry_service), sizeof(struct image_pull_endpoint),
+			"/v2/?ns=a%26b\n/v2/cache/of/app/manifests/v1?ns=a%26b\n"},
+		{sizeof(struct image_pull_registry_service),
+			sizeof(struct image_pull_endpoint) + 64,
+			"/v2/?ns=a%26b\n/v2/cache/of/app/manifests/v1?ns=a%26b\n"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct image_pull_error *error;
+		struct world w;
+		cleanup_free char *asked = NULL;
+
+		world_begin(&w, false);
+		w.engine.registry_service.struct_size = cases[i].table;
+		w.engine.registry_service.lookup_reference_endpoints = lookup_reference;
+		newer.size = cases[i].endpoint;
+		newer.heard[0] = 0;
+		world_start(&w, ":v1");
+		snprintf(newer.url, sizeof(newer.url), "%s", w.url);
+		assert_int_equal(pull(&w, &error), -1);
+		plugin->error_free(error);
+		asked = fake_registry_requests(w.registry);
+		if (strcmp(asked, cases[i].asked) != 0)
+			fail_msg("%zu: expected %s\ngot %s", i, cases[i].asked, asked);
+		assert_string_equal(newer.heard, i ? w.ref : "");
+		world_end(&w);
+	}
+}
+
 /* ---- cancelling */
 
 static bool manifest_asked(struct fake_engine *e)
@@ -786,6 +861,7 @@ int main(void)
 		cmocka_unit_test(test_engine_errors),
 		cmocka_unit_test(test_bad_requests),
 		cmocka_unit_test(test_bad_engines),
+		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_create_destroy),
 		cmocka_unit_test(test_failing_pulls),

@@ -304,8 +304,8 @@ static int add_response(struct authorizer *a, const struct http_response *r, str
 }
 
 int ping_v2_registry(const struct transport *t, const struct context *ctx, const char *endpoint_url,
-	const struct auth_config *auth, const char *scope, struct authorizer **ret_authorizer,
-	bool *ret_found_version, struct error **reterr)
+	const char *query, const struct auth_config *auth, const char *scope,
+	struct authorizer **ret_authorizer, bool *ret_found_version, struct error **reterr)
 {
 	struct authorizer *a = NULL;
 	struct http_response *r = NULL;
@@ -318,7 +318,8 @@ int ping_v2_registry(const struct transport *t, const struct context *ctx, const
 	*ret_found_version = false;
 	while (n && endpoint_url[n - 1] == '/')
 		n--;
-	url = str_printf("%.*s/v2/", (int)n, endpoint_url);
+	url = str_printf(
+		"%.*s/v2/%s%s", (int)n, endpoint_url, query ? "?" : "", query ? query : "");
 	if (!url || !(a = authorizer_new(t, auth, scope)))
 		return error_set(reterr, &error_no_memory);
 	request.url = url;

@@ -179,8 +179,7 @@ int blob_reader_seek(struct blob_reader *b, const struct context *ctx, int64_t o
 	if (rc == 0)
 		rc = header_add(&headers, "Accept-Encoding", "identity", reterr);
 	if (rc == 0)
-		rc = transport_do(
-			repository_transport(b->repository), ctx, &request, &b->response, reterr);
+		rc = repository_do(b->repository, ctx, &request, &b->response, reterr);
 	header_list_free(&headers);
 	if (rc == 0 && judge_answer(b, ctx, offset, ret_size, reterr) < 0) {
 		transport_finish(steal_ptr(&b->response), ctx);

@@ -207,6 +207,9 @@ static int fill_exchange(struct exchange *x, const struct http_request *request,
 	x->ring_size = ring_size_for(request->ring_size);
 	x->no_link_local = request->no_link_local;
 	x->deadline = request->timeout_ms ? monotonic_ms() + request->timeout_ms : 0;
+	x->connect_timeout_ms = request->connect_timeout_ms
+					? request->connect_timeout_ms
+					: atomic_load(&x->client->connect_timeout_ms);
 	x->response.content_length = -1;
 	x->response.url = strdup(request->url);
 	x->host = url_hostname(url);

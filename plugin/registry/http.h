@@ -77,7 +77,8 @@ struct http_request {
 	 * refused, written out or found for a name, over redirects as well. What a proxy finds for
 	 * a name is the proxy's. */
 	bool no_link_local;
-	uint32_t timeout_ms; /* http.Client.Timeout: up to the end of the body; 0: none */
+	uint32_t timeout_ms;         /* http.Client.Timeout: up to the end of the body; 0: none */
+	uint32_t connect_timeout_ms; /* 0: the client's */
 };
 
 struct http_response {
@@ -95,6 +96,10 @@ struct http_response {
  * its sentinel. */
 int http_round_trip(struct http_client *client, const struct context *ctx,
 	const struct http_request *request, struct http_response **ret, struct error **reterr);
+/* Was nobody reached (a name that is not found counts), and was that for a time-out? err is
+ * what http_round_trip or transport_do gave, or what they wrap. */
+bool http_is_dial_error(const struct error *err);
+bool http_is_dial_timeout(const struct error *err);
 /* Up to size bytes of the body: > 0, 0 at its end, -1 on failure (unexpected EOF for a body that is
  * cut short, read errors in Go's words). Blocks; stops when ctx is cancelled. One reader at a time.
  */

@@ -467,8 +467,8 @@ static int set_policy(struct exchange *x)
 	SET(CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_SECONDS);
 	SET(CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_SECONDS);
 	/* overdue() counts; this one only spreads the time over several addresses */
-	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)atomic_load(&x->client->connect_timeout_ms) +
-					       HTTP_TLS_HANDSHAKE_TIMEOUT_MS + 1000);
+	SET(CURLOPT_CONNECTTIMEOUT_MS,
+		(long)x->connect_timeout_ms + HTTP_TLS_HANDSHAKE_TIMEOUT_MS + 1000);
 	/* on_ready verifies */
 	SET(CURLOPT_SSL_VERIFYPEER, 0L);
 	SET(CURLOPT_SSL_VERIFYHOST, 0L);

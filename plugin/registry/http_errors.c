@@ -89,6 +89,25 @@ struct error *http_dial_error(const struct exchange *x, struct error *cause)
 	return err;
 }
 
+bool http_is_dial_error(const struct error *err)
+{
+	while (err && err->cause)
+		err = err->cause;
+	/* as http_dial_error words it; a proxy that is away is no fault of the host */
+	return err && (str_has_prefix(err->message, "dial tcp ") ||
+			      str_has_prefix(err->message, "dial tcp: "));
+}
+
+bool http_is_dial_timeout(const struct error *err)
+{
+	if (!http_is_dial_error(err))
+		return false;
+	while (err->cause)
+		err = err->cause;
+	return str_has_suffix(err->message, ": i/o timeout") ||
+	       str_has_suffix(err->message, ": connection timed out");
+}
+
 struct error *http_lookup_error(const struct exchange *x, const char *why)
 {
 	return http_dial_error(x, error_plainf("lookup %s: %s", x->route.dial_host, why));

@@ -64,6 +64,7 @@ struct exchange {
 	void *body;
 	size_t ring_size;
 	int64_t deadline; /* monotonic ms, 0: none */
+	uint32_t connect_timeout_ms;
 
 	/* set by the resolving side before OP_SUBMIT */
 	struct curl_slist *addresses; /* for CURLOPT_RESOLVE */

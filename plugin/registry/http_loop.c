@@ -310,7 +310,7 @@ static bool reached(CURL *easy, CURLINFO info)
 static struct error *overdue(struct exchange *x, int64_t now)
 {
 	uint32_t stall = atomic_load(&x->client->stall_timeout_ms);
-	uint32_t connect = atomic_load(&x->client->connect_timeout_ms);
+	uint32_t connect = x->connect_timeout_ms;
 	curl_off_t connected = 0;
 
 	if (x->deadline && now >= x->deadline)

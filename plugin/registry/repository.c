@@ -3,6 +3,7 @@
  * api/v2/urls.go. */
 #include "registry/repository.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,11 @@
 struct repository {
 	atomic_uint refs;
 	struct reference *name;
+	char *path;  /* what the name is in URLs */
+	char *query; /* of every request; NULL: none */
+	bool once;
+	pthread_mutex_t lock; /* guards dead */
+	struct error *dead;   /* why nothing is asked any more; NULL */
 	struct url root;
 	struct http_tls *tls;
 	struct header_list headers; /* metaHeaders */
@@ -38,6 +44,10 @@ void repository_unref(struct repository *r)
 		return;
 	authorizer_free(r->authorizer);
 	reference_free(r->name);
+	free(r->path);
+	free(r->query);
+	error_unref(r->dead);
+	pthread_mutex_destroy(&r->lock);
 	url_free(&r->root);
 	http_tls_unref(r->tls);
 	header_list_free(&r->headers);
@@ -67,6 +77,16 @@ static int copy_headers(
 	return 0;
 }
 
+/* "ns=docker.io" */
+static char *namespace_query(const char *ns)
+{
+	struct buf b = {0};
+
+	buf_append_str(&b, "ns=");
+	url_query_escape(&b, ns);
+	return buf_steal(&b);
+}
+
 static struct repository *repository_alloc(
 	const struct repository_config *config, struct error **reterr)
 {
@@ -77,6 +97,8 @@ static struct repository *repository_alloc(
 		return NULL;
 	}
 	atomic_init(&r->refs, 1);
+	pthread_mutex_init(&r->lock, NULL);
+	r->once = config->once;
 	r->tls = http_tls_ref(config->tls);
 	if (copy_headers(config->meta_headers, &r->headers, reterr) < 0) {
 		repository_unref(r);
@@ -88,7 +110,13 @@ static struct repository *repository_alloc(
 		.tls = r->tls,
 		.modifiers = r->modifiers,
 		.nmodifiers = 1,
+		.connect_timeout_ms = config->connect_timeout_ms,
 		.log = config->log};
+	if (config->ns && !(r->query = namespace_query(config->ns))) {
+		error_set(reterr, &error_no_memory);
+		repository_unref(r);
+		return NULL;
+	}
 	return r;
 }
 
@@ -123,7 +151,9 @@ int repository_new(const struct repository_config *config, const struct context 
 	struct repository **ret, bool *ret_confirmed_v2, struct error **reterr)
 {
 	const char *name = config->trim_hostname ? config->name->path : config->name->name;
-	cleanup_free char *scope = scope_text(config->class_name, name);
+	const char *path = config->repository ? config->repository : name;
+	cleanup_free char *scope = scope_text(config->class_name, path);
+	cleanup_reference struct reference *checked = NULL;
 	struct error *err = NULL;
 	struct repository *r = repository_alloc(config, &err);
 	bool confirmed = false;
@@ -131,14 +161,18 @@ int repository_new(const struct repository_config *config, const struct context 
 	*ret_confirmed_v2 = false;
 	if (!r || !scope)
 		return fail(r, err ? err : &error_no_memory, false, false, reterr);
-	if (ping_v2_registry(&r->transport, ctx, config->endpoint_url, &config->auth, scope,
-		    &r->authorizer, &confirmed, &err) < 0) {
+	if (ping_v2_registry(&r->transport, ctx, config->endpoint_url, r->query, &config->auth,
+		    scope, &r->authorizer, &confirmed, &err) < 0) {
 		*ret_confirmed_v2 = confirmed;
 		return fail_ping(r, err, confirmed, reterr);
 	}
 	*ret_confirmed_v2 = confirmed;
 	r->modifiers[r->transport.nmodifiers++] = authorizer_modifier(r->authorizer);
+	r->path = strdup(path);
+	if (!r->path)
+		return fail(r, &error_no_memory, confirmed, /* transport_ok= */ true, reterr);
 	if (reference_with_name(name, &r->name, &err) < 0 ||
+		reference_with_name(path, &checked, &err) < 0 ||
 		url_parse(config->endpoint_url, &r->root, &err) < 0)
 		return fail(r, err, confirmed, /* transport_ok= */ true, reterr);
 	*ret = r;
@@ -149,7 +183,8 @@ int repository_new(const struct repository_config *config, const struct context 
 int repository_url(const struct repository *r, const char *kind, const char *what, char **ret,
 	struct error **reterr)
 {
-	cleanup_free char *path = str_printf("v2/%s/%s/%s", r->name->name, kind, what);
+	cleanup_free char *path = str_printf("v2/%s/%s/%s%s%s", r->path, kind, what,
+		r->query ? "?" : "", r->query ? r->query : "");
 	cleanup_url struct url url = {0};
 
 	if (!path)
@@ -160,9 +195,34 @@ int repository_url(const struct repository *r, const char *kind, const char *wha
 	return *ret ? 0 : error_set(reterr, &error_no_memory);
 }
 
-const struct transport *repository_transport(const struct repository *r)
+/* The error that ended all requests, to be freed; NULL: none has. */
+static struct error *dead_of(struct repository *r)
 {
-	return &r->transport;
+	struct error *dead;
+
+	pthread_mutex_lock(&r->lock);
+	dead = error_ref(r->dead);
+	pthread_mutex_unlock(&r->lock);
+	return dead;
+}
+
+int repository_do(struct repository *r, const struct context *ctx,
+	const struct http_request *request, struct http_response **ret, struct error **reterr)
+{
+	struct error *err = r->once ? dead_of(r) : NULL;
+
+	if (err)
+		return error_set(reterr, err);
+	if (transport_do(&r->transport, ctx, request, ret, &err) == 0)
+		return 0;
+	if (r->once && http_is_dial_error(err)) {
+		err = error_wrap(ERROR_DO_NOT_RETRY, err);
+		pthread_mutex_lock(&r->lock);
+		if (!r->dead)
+			r->dead = error_ref(err);
+		pthread_mutex_unlock(&r->lock);
+	}
+	return error_set(reterr, err);
 }
 
 /* ---- tags */
@@ -274,7 +334,7 @@ static int read_page(struct repository *r, const struct context *ctx, struct tag
 	const char *link;
 	int rc;
 
-	if (transport_do(&r->transport, ctx, &request, &response, reterr) < 0)
+	if (repository_do(r, ctx, &request, &response, reterr) < 0)
 		return -1;
 	if (response->status < 200 || response->status > 399) {
 		rc = error_set(reterr, transport_error_response(response, ctx));
@@ -371,7 +431,7 @@ int repository_manifest(struct repository *r, const struct context *ctx, const c
 		rc = add_accept(&headers, reterr);
 	request.url = url;
 	if (rc == 0)
-		rc = transport_do(&r->transport, ctx, &request, &response, reterr);
+		rc = repository_do(r, ctx, &request, &response, reterr);
 	if (rc == 0)
 		rc = read_manifest(response, ctx, ret, reterr);
 	http_response_free(response);

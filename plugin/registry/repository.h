@@ -16,6 +16,11 @@ struct repository_config {
 	const char *class_name;       /* RepositoryInfo.Class */
 	const char *endpoint_url;
 	bool trim_hostname;
+	/* Beyond the original. */
+	const char *repository; /* what the name is here; NULL: as trim_hostname says */
+	const char *ns;         /* a query parameter of every request; NULL: none */
+	bool once; /* after one failure to connect every request fails with it, not to be retried */
+	uint32_t connect_timeout_ms; /* 0: the client's */
 	struct http_tls *tls;
 	const struct header_list *meta_headers;
 	struct auth_config auth;
@@ -34,6 +39,7 @@ static inline void repository_unrefp(struct repository **r)
 	repository_unref(*r);
 }
 #define cleanup_repository __attribute__((cleanup(repository_unrefp)))
+/* As the original would have it, whatever the repository is called at this endpoint. */
 const struct reference *repository_named(const struct repository *r);
 
 /* TagService.All, pages followed (same origin, 1000 at most, none twice). */

@@ -5,9 +5,11 @@
 
 #include "registry/repository.h"
 
-/* {endpoint}/v2/{name}/{kind}/{what} */
+/* {endpoint}/v2/{name}/{kind}/{what}, with the query that every request has */
 int repository_url(const struct repository *r, const char *kind, const char *what, char **ret,
 	struct error **reterr);
-const struct transport *repository_transport(const struct repository *r);
+/* transport_do, as the repository's "once" has it. */
+int repository_do(struct repository *r, const struct context *ctx,
+	const struct http_request *request, struct http_response **ret, struct error **reterr);
 
 #endif

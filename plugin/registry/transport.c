@@ -195,6 +195,7 @@ static int send_hop(const struct transport *t, const struct context *ctx,
 		one.headers = &headers;
 		one.tls = t->tls;
 		one.timeout_ms = timeout_ms;
+		one.connect_timeout_ms = t->connect_timeout_ms;
 		if (!h->with_body) {
 			one.body = NULL;
 			one.body_size = 0;

@@ -20,6 +20,7 @@ struct transport {
 	struct http_tls *tls; /* of the endpoint; borrowed */
 	struct modifier *const *modifiers;
 	size_t nmodifiers;
+	uint32_t connect_timeout_ms; /* of each hop; 0: the client's */
 	struct log *log;
 };
 

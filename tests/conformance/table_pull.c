@@ -151,8 +151,10 @@ static void on_image_event(
 /* Pull() for this case; its error in *reterr. */
 static int run_loop(struct loop *l, const struct reference *ref, struct error **reterr)
 {
-	const struct image_pull_registry_service service = {
-		sizeof(service), l, resolve_repository, lookup_pull_endpoints};
+	const struct image_pull_registry_service service = {.struct_size = sizeof(service),
+		.context = l,
+		.resolve_repository = resolve_repository,
+		.lookup_pull_endpoints = lookup_pull_endpoints};
 	const struct image_pull_events events = {
 		.struct_size = sizeof(events), .context = l, .image_event = on_image_event};
 	const struct output_handler handler = {.progress = on_progress, .log = on_log, .arg = l};

@@ -349,8 +349,11 @@ static int on_cancelled(void *context, void *pull)
 
 static void fill_stores(struct fake_engine *e, bool staging)
 {
-	e->registry_service = (struct image_pull_registry_service){
-		sizeof(e->registry_service), e, resolve_repository, lookup_pull_endpoints};
+	e->registry_service =
+		(struct image_pull_registry_service){.struct_size = sizeof(e->registry_service),
+			.context = e,
+			.resolve_repository = resolve_repository,
+			.lookup_pull_endpoints = lookup_pull_endpoints};
 	e->reference_store = (struct image_pull_reference_store){
 		sizeof(e->reference_store), e, reference_get, add_tag, add_digest};
 	e->image_store = (struct image_pull_image_store){.struct_size = sizeof(e->image_store),

@@ -83,7 +83,8 @@ static void answer(struct fake_registry *r, int fd, const char *path)
 	int n;
 
 	for (i = r->nroutes; i-- > 0;)
-		if (!strcmp(r->routes[i].path, path))
+		if (strlen(r->routes[i].path) == strcspn(path, "?") &&
+			!strncmp(r->routes[i].path, path, strcspn(path, "?")))
 			route = &r->routes[i];
 	note(r, path);
 	if (route->status < 0) {
@@ -117,7 +118,7 @@ static void *serve(void *arg)
 		used += (size_t)n;
 		request[used] = 0;
 	}
-	if (strstr(request, "\r\n\r\n") && sscanf(request, "GET %1023[^ ?]", path) == 1)
+	if (strstr(request, "\r\n\r\n") && sscanf(request, "GET %1023[^ ]", path) == 1)
 		answer(c->registry, c->fd, path);
 	close(c->fd);
 	free(c);

@@ -19,7 +19,8 @@ struct fake_registry;
 /* Never NULL: a test that can't listen ends. Unknown paths answer 404 with an empty body. */
 struct fake_registry *fake_registry_start(const struct fake_route *routes, size_t n);
 int fake_registry_port(const struct fake_registry *r);
-/* The paths that were asked for so far, one a line, in order; the caller's to free. */
+/* The paths that were asked for so far, with their queries, one a line, in order; the caller's to
+ * free. */
 char *fake_registry_requests(struct fake_registry *r);
 void fake_registry_stop(struct fake_registry *r);
 
