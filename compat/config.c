@@ -3,6 +3,8 @@
  * daemon.json a wrong key or type is said with its file and line. */
 #include "config.h"
 
+#include "config_reader.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -12,7 +14,6 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "base/json.h"
 #include "dirs.h"
 #include "file.h"
 #include "registry_config.h"
@@ -61,13 +62,23 @@ static void *keep(struct config *c, void *p)
 /* ---- reading values
  * ------------------------------------------------------------------------------------ */
 
-struct reader {
+struct config_reader {
 	const char *file;
 	const char *text;
 	struct config *config;
 };
 
-static int line_of(const struct reader *r, size_t offset)
+struct towline_config *config_of(struct config_reader *r)
+{
+	return &r->config->public;
+}
+
+void *config_keep(struct config_reader *r, void *p)
+{
+	return keep(r->config, p);
+}
+
+static int line_of(const struct config_reader *r, size_t offset)
 {
 	int line = 1;
 
@@ -77,7 +88,7 @@ static int line_of(const struct reader *r, size_t offset)
 }
 
 /* FILE:LINE: "KEY": WHAT */
-static int complain(const struct reader *r, const struct json_value *at, const char *key,
+int config_complain(const struct config_reader *r, const struct json_value *at, const char *key,
 	const char *what, struct error **reterr)
 {
 	return error_setf(reterr, "%s:%d: \"%s\": %s", r->file, line_of(r, at->begin), key, what);
@@ -91,7 +102,7 @@ static const char *type_name(enum json_type type)
 	return names[type];
 }
 
-static int expect(const struct reader *r, const struct json_value *v, enum json_type type,
+int config_expect(const struct config_reader *r, const struct json_value *v, enum json_type type,
 	const char *key, struct error **reterr)
 {
 	cleanup_free char *what = NULL;
@@ -101,13 +112,10 @@ static int expect(const struct reader *r, const struct json_value *v, enum json_
 	what = str_printf("%s is expected, not %s", type_name(type), type_name(v->type));
 	if (!what)
 		return error_set(reterr, &error_no_memory);
-	return complain(r, v, key, what, reterr);
+	return config_complain(r, v, key, what, reterr);
 }
 
-/* A check of one string. Its error says what is wrong, without place and key. */
-typedef int check_fn(const char *text, struct error **reterr);
-
-static int check_absolute(const char *text, struct error **reterr)
+int config_check_absolute(const char *text, struct error **reterr)
 {
 	return *text == '/' ? 0 : error_setf(reterr, "\"%s\" is not an absolute path", text);
 }
@@ -152,50 +160,50 @@ static int check_durability(const char *text, struct error **reterr)
 	return error_setf(reterr, "\"%s\" is neither \"full\" nor \"fast\"", text);
 }
 
-static int read_string(struct reader *r, const struct json_value *v, const char *key,
-	check_fn *check, const char **ret, struct error **reterr)
+int config_read_string(struct config_reader *r, const struct json_value *v, const char *key,
+	config_check_fn *check, const char **ret, struct error **reterr)
 {
 	cleanup_error struct error *err = NULL;
 	char *copy;
 
-	if (expect(r, v, JSON_STRING, key, reterr) < 0)
+	if (config_expect(r, v, JSON_STRING, key, reterr) < 0)
 		return -1;
 	if (memchr(v->text, '\0', v->size))
-		return complain(r, v, key, "a NUL byte in a string", reterr);
+		return config_complain(r, v, key, "a NUL byte in a string", reterr);
 	if (check && check(v->text, &err) < 0)
 		return err == &error_no_memory ? error_set(reterr, &error_no_memory)
-					       : complain(r, v, key, err->message, reterr);
-	copy = keep(r->config, strdup(v->text));
+					       : config_complain(r, v, key, err->message, reterr);
+	copy = config_keep(r, strdup(v->text));
 	if (!copy)
 		return error_set(reterr, &error_no_memory);
 	*ret = copy;
 	return 0;
 }
 
-static int read_list(struct reader *r, const struct json_value *v, const char *key, check_fn *check,
-	const char *const **ret, struct error **reterr)
+static int read_list(struct config_reader *r, const struct json_value *v, const char *key,
+	config_check_fn *check, const char *const **ret, struct error **reterr)
 {
 	const char **list;
 
-	if (expect(r, v, JSON_ARRAY, key, reterr) < 0)
+	if (config_expect(r, v, JSON_ARRAY, key, reterr) < 0)
 		return -1;
-	list = keep(r->config, calloc(v->count + 1, sizeof(*list)));
+	list = config_keep(r, calloc(v->count + 1, sizeof(*list)));
 	if (!list)
 		return error_set(reterr, &error_no_memory);
 	for (size_t i = 0; i < v->count; i++)
-		if (read_string(r, &v->items[i], key, check, &list[i], reterr) < 0)
+		if (config_read_string(r, &v->items[i], key, check, &list[i], reterr) < 0)
 			return -1;
 	*ret = list;
 	return 0;
 }
 
-static int read_number(struct reader *r, const struct json_value *v, const char *key, int64_t min,
-	int64_t max, int64_t *ret, struct error **reterr)
+static int read_number(struct config_reader *r, const struct json_value *v, const char *key,
+	int64_t min, int64_t max, int64_t *ret, struct error **reterr)
 {
 	cleanup_free char *what = NULL;
 	int64_t n;
 
-	if (expect(r, v, JSON_NUMBER, key, reterr) < 0)
+	if (config_expect(r, v, JSON_NUMBER, key, reterr) < 0)
 		return -1;
 	if (json_int64(v, &n) && n >= min && n <= max) {
 		*ret = n;
@@ -203,11 +211,12 @@ static int read_number(struct reader *r, const struct json_value *v, const char 
 	}
 	what = str_printf(
 		"%s is not a whole number from %" PRId64 " to %" PRId64, v->text, min, max);
-	return what ? complain(r, v, key, what, reterr) : error_set(reterr, &error_no_memory);
+	return what ? config_complain(r, v, key, what, reterr)
+		    : error_set(reterr, &error_no_memory);
 }
 
-static int read_uint32(struct reader *r, const struct json_value *v, const char *key, int64_t min,
-	uint32_t *ret, struct error **reterr)
+int config_read_uint32(struct config_reader *r, const struct json_value *v, const char *key,
+	int64_t min, uint32_t *ret, struct error **reterr)
 {
 	int64_t n;
 
@@ -220,8 +229,8 @@ static int read_uint32(struct reader *r, const struct json_value *v, const char 
 /* ---- the keys
  * ------------------------------------------------------------------------------------------ */
 
-typedef int read_fn(
-	struct reader *r, const struct json_value *v, const char *key, struct error **reterr);
+typedef int read_fn(struct config_reader *r, const struct json_value *v, const char *key,
+	struct error **reterr);
 struct key {
 	const char *name; /* full: "proxies.http-proxy" */
 	read_fn *read;
@@ -229,37 +238,37 @@ struct key {
 
 #define CONFIG(r) (&(r)->config->public)
 #define STRING_KEY(function, member, check)                                                        \
-	static int function(struct reader *r, const struct json_value *v, const char *key,         \
+	static int function(struct config_reader *r, const struct json_value *v, const char *key,  \
 		struct error **reterr)                                                             \
 	{                                                                                          \
-		return read_string(r, v, key, check, &CONFIG(r)->member, reterr);                  \
+		return config_read_string(r, v, key, check, &CONFIG(r)->member, reterr);           \
 	}
 #define LIST_KEY(function, member, check)                                                          \
-	static int function(struct reader *r, const struct json_value *v, const char *key,         \
+	static int function(struct config_reader *r, const struct json_value *v, const char *key,  \
 		struct error **reterr)                                                             \
 	{                                                                                          \
 		return read_list(r, v, key, check, &CONFIG(r)->member, reterr);                    \
 	}
 #define UINT32_KEY(function, member, min)                                                          \
-	static int function(struct reader *r, const struct json_value *v, const char *key,         \
+	static int function(struct config_reader *r, const struct json_value *v, const char *key,  \
 		struct error **reterr)                                                             \
 	{                                                                                          \
-		return read_uint32(r, v, key, min, &CONFIG(r)->member, reterr);                    \
+		return config_read_uint32(r, v, key, min, &CONFIG(r)->member, reterr);             \
 	}
 
-STRING_KEY(read_plugin_path, plugin_path, check_absolute)
-STRING_KEY(read_data_root, data_root, check_absolute)
+STRING_KEY(read_plugin_path, plugin_path, config_check_absolute)
+STRING_KEY(read_data_root, data_root, config_check_absolute)
 STRING_KEY(read_default_registry, default_registry, NULL)
 STRING_KEY(read_http_proxy, http_proxy, NULL)
 STRING_KEY(read_https_proxy, https_proxy, NULL)
 STRING_KEY(read_no_proxy, no_proxy, NULL)
-STRING_KEY(read_ca_bundle, ca_bundle, check_absolute)
+STRING_KEY(read_ca_bundle, ca_bundle, config_check_absolute)
 STRING_KEY(read_user_agent, user_agent, NULL)
-STRING_KEY(read_temp_dir, temp_dir, check_absolute)
+STRING_KEY(read_temp_dir, temp_dir, config_check_absolute)
 LIST_KEY(read_mirrors, registry_mirrors, check_mirror)
 LIST_KEY(read_insecure, insecure_registries, check_insecure)
 LIST_KEY(read_nondistributable, allow_nondistributable_artifacts, check_nondistributable)
-LIST_KEY(read_certs_dirs, certs_dirs, check_absolute)
+LIST_KEY(read_certs_dirs, certs_dirs, config_check_absolute)
 UINT32_KEY(read_attempts, max_download_attempts, 1)
 UINT32_KEY(read_connect_timeout, limits.connect_timeout_ms, 1)
 UINT32_KEY(read_stall_timeout, limits.stall_timeout_ms, 1)
@@ -267,9 +276,9 @@ UINT32_KEY(read_pull_timeout, limits.pull_timeout_ms, 1)
 
 /* 0 is no limit, as in daemon.json. */
 static int read_downloads(
-	struct reader *r, const struct json_value *v, const char *key, struct error **reterr)
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
 {
-	if (read_uint32(r, v, key, 0, &CONFIG(r)->max_concurrent_downloads, reterr) < 0)
+	if (config_read_uint32(r, v, key, 0, &CONFIG(r)->max_concurrent_downloads, reterr) < 0)
 		return -1;
 	if (!CONFIG(r)->max_concurrent_downloads)
 		CONFIG(r)->max_concurrent_downloads = UINT32_MAX;
@@ -277,7 +286,7 @@ static int read_downloads(
 }
 
 static int read_layer_size(
-	struct reader *r, const struct json_value *v, const char *key, struct error **reterr)
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
 {
 	int64_t n;
 
@@ -287,21 +296,27 @@ static int read_layer_size(
 	return 0;
 }
 
-static int read_loopback(
-	struct reader *r, const struct json_value *v, const char *key, struct error **reterr)
+int config_read_bool(struct config_reader *r, const struct json_value *v, const char *key, int *ret,
+	struct error **reterr)
 {
-	if (expect(r, v, JSON_BOOL, key, reterr) < 0)
+	if (config_expect(r, v, JSON_BOOL, key, reterr) < 0)
 		return -1;
-	CONFIG(r)->insecure_loopback = v->boolean;
+	*ret = v->boolean;
 	return 0;
 }
 
+static int read_loopback(
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
+{
+	return config_read_bool(r, v, key, &CONFIG(r)->insecure_loopback, reterr);
+}
+
 static int read_durability(
-	struct reader *r, const struct json_value *v, const char *key, struct error **reterr)
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
 {
 	const char *text;
 
-	if (read_string(r, v, key, check_durability, &text, reterr) < 0)
+	if (config_read_string(r, v, key, check_durability, &text, reterr) < 0)
 		return -1;
 	CONFIG(r)->durable = !strcmp(text, "full");
 	return 0;
@@ -336,10 +351,11 @@ static const struct key keys[] = {
 	{"limits.connect-timeout-ms", read_connect_timeout},
 	{"limits.stall-timeout-ms", read_stall_timeout},
 	{"limits.pull-timeout-ms", read_pull_timeout},
+	{"registries", config_read_registries},
 };
 
-static int read_member(
-	struct reader *r, const struct json_member *m, const char *prefix, struct error **reterr)
+static int read_member(struct config_reader *r, const struct json_member *m, const char *prefix,
+	struct error **reterr)
 {
 	cleanup_free char *name = str_printf("%s%s%s", prefix, *prefix ? "." : "", m->key);
 
@@ -350,18 +366,18 @@ static int read_member(
 		if (!strchr(m->key, '.') && strlen(m->key) == m->key_size &&
 			!strcmp(keys[i].name, name))
 			return keys[i].read(r, &m->value, name, reterr);
-	return complain(r, &m->value, name, "there is no such key", reterr);
+	return config_complain(r, &m->value, name, "there is no such key", reterr);
 }
 
 static int read_object(
-	struct reader *r, const struct json_value *v, const char *key, struct error **reterr)
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
 {
-	if (expect(r, v, JSON_OBJECT, key, reterr) < 0)
+	if (config_expect(r, v, JSON_OBJECT, key, reterr) < 0)
 		return -1;
 	for (size_t i = 0; i < v->count; i++) {
 		for (size_t j = 0; j < i; j++)
 			if (!strcmp(v->members[i].key, v->members[j].key))
-				return complain(r, &v->members[i].value, v->members[i].key,
+				return config_complain(r, &v->members[i].value, v->members[i].key,
 					"the key is there twice", reterr);
 		if (read_member(r, &v->members[i], key, reterr) < 0)
 			return -1;
@@ -391,7 +407,7 @@ static size_t syntax_offset(const char *text, size_t size)
 static int read_text(
 	struct config *c, const char *file, const char *text, size_t size, struct error **reterr)
 {
-	struct reader r = {file, text, c};
+	struct config_reader r = {file, text, c};
 	cleanup_json struct json *json = NULL;
 	cleanup_error struct error *err = NULL;
 	const struct json_value *root;
@@ -433,6 +449,7 @@ static int set_certs_dirs(struct config *c, struct error **reterr)
 static int set_defaults(struct config *c, struct error **reterr)
 {
 	static const char *const empty[] = {NULL};
+	static const struct towline_registry *const no_registries[] = {NULL};
 	struct towline_config *p = &c->public;
 
 	p->struct_size = sizeof(*p);
@@ -444,6 +461,7 @@ static int set_defaults(struct config *c, struct error **reterr)
 	p->max_concurrent_downloads = DEFAULT_CONCURRENT_DOWNLOADS;
 	p->max_download_attempts = DEFAULT_DOWNLOAD_ATTEMPTS;
 	p->durable = 1;
+	p->registries = no_registries;
 	p->limits.struct_size = sizeof(p->limits);
 	return set_certs_dirs(c, reterr);
 }

@@ -7,6 +7,8 @@ compat_libcompat_la_SOURCES = \
 	compat/bundle_config.h \
 	compat/bundle_list.c \
 	compat/config.c \
+	compat/config_reader.h \
+	compat/config_registries.c \
 	compat/copy_file.c \
 	compat/copy_tree.h \
 	compat/credential_helper.c \
@@ -68,6 +70,8 @@ compat_libcompat_la_SOURCES = \
 	compat/references.c \
 	compat/registry_config.c \
 	compat/registry_config.h \
+	compat/registry_rules.c \
+	compat/registry_rules.h \
 	compat/registry_service.c \
 	compat/registry_tls.c \
 	compat/registry_tls.h \

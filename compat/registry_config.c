@@ -177,7 +177,7 @@ static bool is_alphanumeric(char c)
 
 /* `^` + reference.DomainRegexp + `$`: components of letters, digits and inner hyphens, joined by
  * dots, and maybe a port. */
-static bool is_domain(const char *s)
+bool registry_is_domain(const char *s)
 {
 	for (;;) {
 		if (!is_alphanumeric(*s))
@@ -235,7 +235,7 @@ static int validate_host_port(const char *s, struct error **reterr)
 		host = strdup(s);
 	if (!host)
 		return error_set(reterr, &error_no_memory);
-	if (!is_domain(s) && !ip_parse(host, &ip)) {
+	if (!registry_is_domain(s) && !ip_parse(host, &ip)) {
 		cleanup_buf struct buf quoted = {0};
 
 		buf_append_quoted(&quoted, host, strlen(host));

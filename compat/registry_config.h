@@ -45,6 +45,8 @@ int registry_validate_mirror(const char *value, char **ret, struct error **reter
 /* ValidateIndexName: *ret is value or a constant. */
 int registry_validate_index_name(const char *value, const char **ret, struct error **reterr);
 
+/* HOST[:PORT] as references have it. */
+bool registry_is_domain(const char *s);
 bool registry_string_list_has(const struct registry_string_list *list, const char *s);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/url.h"
 #include "image/reference.h"
 #include "registry_config.h"
+#include "registry_rules.h"
 #include "registry_tls.h"
 #include "sink.h"
 #include "towline.h"
@@ -26,6 +27,7 @@
 struct towline_registry_service {
 	struct image_pull_registry_service table;
 	struct registry_config config;
+	struct registry_rules rules;
 	char **certs_dirs; /* NULL-terminated */
 	char *default_registry;
 	char *extra_ca; /* NULL: none */
@@ -148,6 +150,13 @@ static int is_secure(const struct towline_registry_service *service, const char 
 	return in < 0 ? -1 : !in;
 }
 
+/* What "registries" forbids is said before anybody is asked anything. */
+static int sink_blocked(const struct image_pull_sink *sink, const struct registry_rule *rule)
+{
+	return sink_fail(sink, IMAGE_PULL_FORBIDDEN, "registry %s is blocked by the configuration",
+		rule->prefix);
+}
+
 /* ---- ResolveRepository
  * --------------------------------------------------------------------------------- */
 
@@ -164,6 +173,12 @@ static int resolve_repository(
 		return sink_error(sink, err);
 	if (registry_validate_index_name(ref->domain, &index, &err) < 0)
 		return sink_error(sink, err);
+
+	size_t size;
+	const struct registry_rule *rule = registry_rules_find(&service->rules, ref->name, &size);
+
+	if (rule && rule->blocked)
+		return sink_blocked(sink, rule);
 
 	int secure = is_secure(service, index);
 
@@ -192,6 +207,9 @@ struct endpoint {
 	struct image_pull_endpoint public;
 	char *url;
 	struct registry_tls tls;
+	char *repository; /* NULL: none */
+	struct image_pull_auth auth;
+	char *auth_texts[4]; /* what auth points to */
 };
 struct endpoints {
 	struct endpoint *items;
@@ -201,8 +219,16 @@ struct endpoints {
 static void endpoints_free(struct endpoints *list)
 {
 	for (size_t i = 0; i < list->n; i++) {
-		free(list->items[i].url);
-		registry_tls_free(&list->items[i].tls);
+		struct endpoint *e = &list->items[i];
+
+		free(e->url);
+		free(e->repository);
+		for (size_t j = 0; j < ARRAY_SIZE(e->auth_texts); j++) {
+			if (e->auth_texts[j])
+				explicit_bzero(e->auth_texts[j], strlen(e->auth_texts[j]));
+			free(e->auth_texts[j]);
+		}
+		registry_tls_free(&e->tls);
 	}
 	free(list->items);
 }
@@ -261,13 +287,13 @@ static int lookup_official(const struct towline_registry_service *service, struc
 }
 
 static int lookup_other(const struct towline_registry_service *service, const char *hostname,
-	struct endpoints *list, struct error **reterr)
+	bool insecure, struct endpoints *list, struct error **reterr)
 {
 	int nondistributable =
 		registry_string_list_has(&service->config.nondistributable_hosts, hostname)
 			? 1
 			: in_nets(service, &service->config.nondistributable_nets, hostname);
-	int secure = is_secure(service, hostname);
+	int secure = insecure ? 0 : is_secure(service, hostname);
 	const struct image_pull_endpoint how = {.struct_size = sizeof(how),
 		.version = 2,
 		.trim_hostname = 1,
@@ -285,31 +311,193 @@ static int lookup_other(const struct towline_registry_service *service, const ch
 				secure, reterr);
 }
 
+static int lookup_host(const struct towline_registry_service *service, const char *hostname,
+	bool insecure, struct endpoints *list, struct error **reterr)
+{
+	if (!strcmp(hostname, DEFAULT_NAMESPACE) || !strcmp(hostname, INDEX_HOSTNAME))
+		return lookup_official(service, list, reterr);
+	return lookup_other(service, hostname, insecure, list, reterr);
+}
+
+/* What the engine hears: all of the list, or the error (taken over). */
+static int give_endpoints(const struct towline_registry_service *service, struct endpoints *list,
+	struct error *err, const struct image_pull_sink *sink)
+{
+	int code = IMAGE_PULL_OK;
+
+	for (size_t i = 0; service->extra_ca && !err && i < list->n; i++)
+		(void)registry_tls_add_ca(&list->items[i].tls, service->extra_ca, &err);
+	if (err)
+		return sink_error(sink, err);
+	for (size_t i = 0; i < list->n && code == IMAGE_PULL_OK; i++) {
+		struct endpoint *e = &list->items[i];
+
+		e->public.url = e->url;
+		e->public.tls = &e->tls.tls;
+		e->public.repository = e->repository;
+		e->public.auth = e->auth.struct_size ? &e->auth : NULL;
+		code = sink_value(sink, &e->public, sizeof(e->public));
+	}
+	return code;
+}
+
+/* The registry itself: for logins, and for plugins that know nothing else. */
 static int lookup_pull_endpoints(
 	void *context, const char *hostname, const struct image_pull_sink *sink)
 {
 	const struct towline_registry_service *service = context;
 	cleanup_endpoints struct endpoints list = {NULL, 0};
 	struct error *err = NULL;
-	int code = IMAGE_PULL_OK;
-	int r;
 
-	if (!strcmp(hostname, DEFAULT_NAMESPACE) || !strcmp(hostname, INDEX_HOSTNAME))
-		r = lookup_official(service, &list, &err);
-	else
-		r = lookup_other(service, hostname, &list, &err);
-	for (size_t i = 0; service->extra_ca && !r && i < list.n; i++)
-		r = registry_tls_add_ca(&list.items[i].tls, service->extra_ca, &err);
-	if (r < 0)
-		return sink_error(sink, err);
-	for (size_t i = 0; i < list.n && code == IMAGE_PULL_OK; i++) {
-		struct endpoint *e = &list.items[i];
+	const struct registry_rule *rule = registry_rules_find_host(&service->rules, hostname);
 
-		e->public.url = e->url;
-		e->public.tls = &e->tls.tls;
-		code = sink_value(sink, &e->public, sizeof(e->public));
+	if (rule && rule->blocked)
+		return sink_blocked(sink, rule);
+	if (rule && (rule->mirror_only || rule->origin.host))
+		return sink_fail(sink, IMAGE_PULL_FAILED,
+			"the configuration says that %s itself is not to be asked", hostname);
+	(void)lookup_host(service, hostname, rule && rule->origin.insecure, &list, &err);
+	return give_endpoints(service, &list, err, sink);
+}
+
+/* ---- "registries": endpoints of one repository
+ * -------------------------------------------------------------------- */
+
+static int take_credentials(void *receiver, const void *data, size_t size)
+{
+	struct endpoint *e = receiver;
+	const struct image_pull_auth *given = data;
+	const char *const texts[] = {
+		given->username, given->password, given->identity_token, given->registry_token};
+
+	(void)size; /* this library's own */
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		free(e->auth_texts[i]);
+		e->auth_texts[i] = texts[i] ? strdup(texts[i]) : NULL;
+		if (texts[i] && !e->auth_texts[i])
+			return IMAGE_PULL_NO_MEMORY;
 	}
-	return code;
+	e->auth = (struct image_pull_auth){sizeof(e->auth), e->auth_texts[0], e->auth_texts[1],
+		e->auth_texts[2], e->auth_texts[3]};
+	return IMAGE_PULL_OK;
+}
+
+/* Credentials that are kept for the place itself. Where they can't be read the place is asked
+ * without, as is one that has none. */
+static int find_credentials(struct endpoint *e, const struct registry_place *place,
+	const char *repository, struct error **reterr)
+{
+	const struct image_pull_sink sink = {.struct_size = sizeof(sink),
+		.receiver = e,
+		.value = take_credentials,
+		.message = ignore_message};
+	const struct image_pull_auth given = {.struct_size = sizeof(given),
+		.username = place->username,
+		.password = place->password};
+	cleanup_free char *name = str_printf("%s/%s", place->host, repository);
+	int code = IMAGE_PULL_OK;
+
+	if (!name)
+		return error_set(reterr, &error_no_memory);
+	if (place->credentials == TOWLINE_CREDENTIALS_GIVEN)
+		code = take_credentials(e, &given, sizeof(given));
+	else if (place->credentials == TOWLINE_CREDENTIALS_STORED)
+		code = towline_credentials(place->authfile, name, &sink);
+	return code == IMAGE_PULL_NO_MEMORY ? error_set(reterr, &error_no_memory) : 0;
+}
+
+/* One URL of a place. */
+static int add_place_url(const struct towline_registry_service *service,
+	const struct registry_place *place, const char *scheme, int secure,
+	const struct image_pull_endpoint *how, const char *repository, struct endpoints *list,
+	struct error **reterr)
+{
+	bool official = !strcmp(place->host, DEFAULT_NAMESPACE);
+	char *url = official ? strdup(service->default_registry)
+			     : str_printf("%s://%s%s%s", scheme, place->host,
+				       place->api_root ? place->api_root : "",
+				       place->api_root ? "/" : "");
+	struct endpoint *e;
+
+	if (add(list, url, how, official ? NULL : (const char *const *)service->certs_dirs,
+		    place->host, secure, reterr) < 0)
+		return -1;
+	e = &list->items[list->n - 1];
+	e->repository = strdup(repository);
+	if (!e->repository)
+		return error_set(reterr, &error_no_memory);
+	if (place->ca && secure && registry_tls_add_ca(&e->tls, place->ca, reterr) < 0)
+		return -1;
+	return find_credentials(e, place, repository, reterr);
+}
+
+static int add_place(const struct towline_registry_service *service,
+	const struct registry_place *place, const struct reference *ref, size_t matched,
+	bool mirror, struct endpoints *list, struct error **reterr)
+{
+	bool same_host = !strcmp(place->host, ref->domain);
+	bool own_auth = place->credentials ? place->credentials != TOWLINE_CREDENTIALS_REQUEST
+					   : mirror || !same_host;
+	const struct image_pull_endpoint how = {.struct_size = sizeof(how),
+		.version = 2,
+		.mirror = mirror,
+		.trim_hostname = 1,
+		.flags = (mirror ? IMAGE_PULL_ENDPOINT_ONCE : 0) |
+			 (own_auth ? IMAGE_PULL_ENDPOINT_OWN_AUTH : 0),
+		.connect_timeout_ms = place->connect_timeout_ms,
+		.ns = place->ns ? ref->domain : NULL};
+	int secure = place->insecure ? 0 : is_secure(service, place->host);
+	cleanup_free char *repository = NULL;
+
+	if (secure < 0)
+		return error_set(reterr, &error_no_memory);
+	if (registry_place_repository(place, ref->name, matched, &repository, reterr) < 0 ||
+		add_place_url(service, place, place->scheme ? place->scheme : "https", secure, &how,
+			repository, list, reterr) < 0)
+		return -1;
+	if (place->scheme || secure || !strcmp(place->host, DEFAULT_NAMESPACE))
+		return 0;
+	return add_place_url(service, place, "http", secure, &how, repository, list, reterr);
+}
+
+static int lookup_ruled(const struct towline_registry_service *service,
+	const struct registry_rule *rule, const struct reference *ref, size_t matched,
+	struct endpoints *list, struct error **reterr)
+{
+	int other = reference_is_canonical(ref) ? TOWLINE_PULL_FROM_TAG_ONLY
+						: TOWLINE_PULL_FROM_DIGEST_ONLY;
+
+	for (size_t i = 0; i < rule->nmirrors; i++)
+		if (rule->mirrors[i].pull_from != other &&
+			add_place(service, &rule->mirrors[i], ref, matched, true, list, reterr) < 0)
+			return -1;
+	if (rule->mirror_only)
+		return 0;
+	if (rule->origin.host)
+		return add_place(service, &rule->origin, ref, matched, false, list, reterr);
+	return lookup_host(service, ref->domain, rule->origin.insecure, list, reterr);
+}
+
+static int lookup_reference_endpoints(
+	void *context, const char *reference, const struct image_pull_sink *sink)
+{
+	const struct towline_registry_service *service = context;
+	cleanup_endpoints struct endpoints list = {NULL, 0};
+	cleanup_reference struct reference *ref = NULL;
+	const struct registry_rule *rule;
+	struct error *err = NULL;
+	size_t matched;
+
+	if (reference_parse_normalized_named(reference, &ref, &err) < 0)
+		return sink_error(sink, err);
+	rule = registry_rules_find(&service->rules, ref->name, &matched);
+	if (rule && rule->blocked)
+		return sink_blocked(sink, rule);
+	if (rule)
+		(void)lookup_ruled(service, rule, ref, matched, &list, &err);
+	else
+		(void)lookup_host(service, ref->domain, false, &list, &err);
+	return give_endpoints(service, &list, err, sink);
 }
 
 /* ---- the service
@@ -341,6 +529,7 @@ void towline_registry_service_free(struct towline_registry_service *service)
 	if (!service)
 		return;
 	registry_config_free(&service->config);
+	registry_rules_free(&service->rules);
 	for (size_t i = 0; service->certs_dirs && service->certs_dirs[i]; i++)
 		free(service->certs_dirs[i]);
 	free(service->certs_dirs);
@@ -414,7 +603,8 @@ static int set_up(struct towline_registry_service *service,
 	service->certs_dirs = copy_list(dirs ? dirs : default_dirs);
 	if (!service->certs_dirs)
 		return error_set(reterr, &error_no_memory);
-	if (set_default_registry(service, registry ? registry : DEFAULT_V2_REGISTRY, reterr) < 0)
+	if (set_default_registry(service, registry ? registry : DEFAULT_V2_REGISTRY, reterr) < 0 ||
+		registry_rules_init(&service->rules, OPTION(o, registries), reterr) < 0)
 		return -1;
 	return registry_config_init(&service->config, OPTION(o, allow_nondistributable_artifacts),
 		OPTION(o, mirrors), OPTION(o, insecure_registries),
@@ -435,6 +625,7 @@ int towline_registry_service_new(const struct towline_registry_options *options,
 		.context = s,
 		.resolve_repository = resolve_repository,
 		.lookup_pull_endpoints = lookup_pull_endpoints,
+		.lookup_reference_endpoints = lookup_reference_endpoints,
 	};
 	if (set_up(s, options ? options : &none, &err) < 0) {
 		towline_registry_service_free(s);

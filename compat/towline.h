@@ -44,6 +44,45 @@ TOWLINE_API const char *towline_text_message(const struct towline_text *text, in
 /* ---- engine.json
  * --------------------------------------------------------------------------------------- */
 
+/* Whose credentials a place gets that is not the registry which the reference names. */
+enum towline_credentials_kind {
+	TOWLINE_CREDENTIALS_NONE = 0,
+	TOWLINE_CREDENTIALS_GIVEN = 1,  /* username and password below */
+	TOWLINE_CREDENTIALS_STORED = 2, /* what towline_credentials has for that place */
+	TOWLINE_CREDENTIALS_REQUEST = 3 /* those of the pull: sent to a host they are not for */
+};
+enum towline_pull_from {
+	TOWLINE_PULL_FROM_ALL = 0,
+	TOWLINE_PULL_FROM_DIGEST_ONLY = 1, /* for references with a digest */
+	TOWLINE_PULL_FROM_TAG_ONLY = 2     /* for all others */
+};
+/* Where images are to be had: a mirror, or a registry by another name. Strings may be NULL. */
+struct towline_location {
+	size_t struct_size;
+	/* [http:// or https://]HOST[:PORT][/PATH]; what follows the prefix in a repository's name
+	 * is put behind it. Without a scheme: https, and http too where the host is insecure. */
+	const char *location;
+	int insecure;    /* its certificate is not verified */
+	const char *ca;  /* a file of PEM certificates that are trusted there, too */
+	int credentials; /* enum towline_credentials_kind */
+	const char *username, *password;
+	const char *authfile; /* STORED: looked up there */
+	const char *api_root; /* "/PATH" that stands before /v2/ in its URLs */
+	int ns;        /* 1: tell it by the query parameter ns which registry the reference names */
+	int pull_from; /* enum towline_pull_from */
+	uint32_t connect_timeout_ms; /* 0: as the plugin's limits have it */
+};
+/* One entry of engine.json's "registries"; the one with the longest prefix counts. */
+struct towline_registry {
+	size_t struct_size;
+	const char *prefix; /* HOST[:PORT][/PATH] or *.DOMAIN[:PORT], of canonical names */
+	int blocked;
+	int mirror_only;
+	/* The registry itself; its location may be NULL: where the name says. */
+	const struct towline_location *origin;
+	const struct towline_location *const *mirrors; /* asked first, in order; NULL-terminated */
+};
+
 /* Members are never NULL unless it is said; they live as long as the config. */
 struct towline_config {
 	size_t struct_size;
@@ -68,6 +107,7 @@ struct towline_config {
 	/* Ready for the plugin: the two numbers above, and "limits": {"max-layer-size" (bytes),
 	 * "connect-timeout-ms", "stall-timeout-ms", "pull-timeout-ms"}. */
 	struct image_pull_limits limits;
+	const struct towline_registry *const *registries; /* "registries", NULL-terminated */
 };
 /* path NULL: $XDG_CONFIG_HOME/towline/engine.json (or ~/.config/...) when not root, then
  * /etc/towline/engine.json, then built-in defaults. A path that is given must exist. Unknown keys
@@ -79,6 +119,10 @@ TOWLINE_API void towline_config_free(const struct towline_config *config);
 
 /* ---- registry service: Docker's registry.DefaultService
  * ------------------------------------------------ */
+
+/* What the options' registries say, but for "blocked", needs a plugin of ABI 1.1, which asks
+ * lookup_reference_endpoints. lookup_pull_endpoints knows the registry itself only, and has an
+ * error for a host that is blocked, elsewhere or to be had from mirrors only. */
 
 struct towline_registry_options {
 	size_t struct_size;
@@ -98,6 +142,8 @@ struct towline_registry_options {
 	/* A file of PEM certificates that are trusted besides the system's and those of certs_dirs,
 	 * for every registry whose certificate is verified. NULL: none. */
 	const char *extra_ca;
+	/* "registries"; NULL: none. */
+	const struct towline_registry *const *registries;
 };
 struct towline_registry_service;
 TOWLINE_API int towline_registry_service_new(const struct towline_registry_options *options,

@@ -174,7 +174,7 @@ struct image_pull_endpoint {
 	int trim_hostname; /* ask for the repository's path rather than its full name */
 	int allow_nondistributable_artifacts;
 	const struct image_pull_tls *tls; /* NULL: the system's roots, verified */
-	/* Since minor 1. A plugin that is older does not see these: give them from
+	/* Since ABI 1.1. A plugin that is older does not see these: give them from
 	 * lookup_reference_endpoints only, which it does not call. */
 	uint32_t flags;              /* IMAGE_PULL_ENDPOINT_... */
 	uint32_t connect_timeout_ms; /* 0: as the limits have it */
@@ -195,7 +195,7 @@ struct image_pull_registry_service {
 	 * image_pull_endpoint, in the order in which they are to be tried. Required. */
 	int (*lookup_pull_endpoints)(
 		void *context, const char *hostname, const struct image_pull_sink *sink);
-	/* Since minor 1. The same for one reference, canonical, with its tag or digest, or neither
+	/* Since ABI 1.1. The same for one reference, canonical, with its tag or digest, or neither
 	 * where all tags are pulled. NULL: lookup_pull_endpoints is asked. */
 	int (*lookup_reference_endpoints)(
 		void *context, const char *reference, const struct image_pull_sink *sink);

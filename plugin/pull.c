@@ -271,7 +271,7 @@ int pull(const struct pull_config *config, const struct reference *ref, struct e
 	if (engine_resolve_repository(config->registry_service, ref, &l.repo_info, reterr) < 0)
 		return -1;
 	if (validate_repo_name(l.repo_info.name, reterr) < 0 ||
-		engine_lookup_pull_endpoints(
+		engine_lookup_reference_endpoints(
 			config->registry_service, l.repo_info.name, ref, &l.endpoints, reterr) < 0)
 		goto out;
 	l.confirmed_tls = calloc(l.endpoints.count + 1, sizeof(*l.confirmed_tls));

@@ -133,7 +133,8 @@ endif
 TESTS += tests/conformance/check.py tests/adversarial/check.py tests/integration/compare.py
 
 # The command line, against real registries on the loopback.
-TESTS += tests/integration/cli.py tests/integration/memory.py tests/integration/processes.py tests/integration/trees.py
+TESTS += tests/integration/cli.py tests/integration/memory.py tests/integration/processes.py tests/integration/registries.py \
+	tests/integration/trees.py
 
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py

@@ -88,6 +88,51 @@ static void refused(void **state)
 			":3: invalid character '}' looking for beginning of object key string"},
 		{"{\"data-root\": \"/a\"}\nx", ":2: invalid character 'x' after top-level value"},
 		{"{\n\"data-root\": \"/a\"\n", ":2: unexpected end of JSON input"},
+		{"{\"registries\": {}}", ":1: \"registries\": an array is expected, not an object"},
+		{"{\"registries\": [\n{\"location\": \"x\"}]}",
+			":2: \"registries[0]\": an entry needs a prefix"},
+		{"{\"registries\": [{\"prefix\": \"a.b\"},\n{\"prefix\": \"a.b\"}]}",
+			":2: \"registries[1]\": the prefix is there twice"},
+		{"{\"registries\": [{\"prefix\": \"a.b\", \"mirror\": []}]}",
+			":1: \"registries[0].mirror\": there is no such key"},
+		{"{\"registries\": [{\"prefix\": \"a.b\", \"blocked\": 1}]}",
+			":1: \"registries[0].blocked\": a boolean is expected, not a number"},
+		{"{\"registries\": [{\"prefix\": \"a.b\", \"blocked\": true, \"blocked\": "
+		 "true}]}",
+			":1: \"registries[0].blocked\": the key is there twice"},
+		{"{\"registries\": [{\"prefix\": \"a.b/\"}]}",
+			":1: \"registries[0].prefix\": \"a.b/\" is not of the form "
+			"HOST[:PORT][/PATH] or *.DOMAIN[:PORT]"},
+		{"{\"registries\": [{\"prefix\": \"*.a.b/c\"}]}",
+			":1: \"registries[0].prefix\": \"*.a.b/c\" is not of the form "
+			"HOST[:PORT][/PATH] or *.DOMAIN[:PORT]"},
+		{"{\"registries\": [{\"prefix\": \"a.b\", \"mirrors\": [{}]}]}",
+			":1: \"registries[0].mirrors[0]\": a mirror needs a location"},
+		{"{\"registries\": [{\"prefix\": \"a.b\", \"mirrors\": [{\"location\": "
+		 "\"ftp://x\"}]}]}",
+			":1: \"registries[0].mirrors[0].location\": \"ftp://x\" is not of the form "
+			"[http[s]://]HOST[:PORT][/PATH]"},
+		{"{\"registries\": [{\"prefix\": \"a.b\", \"mirrors\": [{\"location\": "
+		 "\"x\", \"pull-from-mirror\": \"none\"}]}]}",
+			":1: \"registries[0].mirrors[0].pull-from-mirror\": \"none\" is none of "
+			"\"all\" \"digest-only\" \"tag-only\""},
+		{"{\"registries\": [{\"prefix\": \"a.b\", \"location\": \"x\", "
+		 "\"credentials\": {\"username\": \"u\"}}]}",
+			":1: \"registries[0].credentials\": it is \"stored\", \"request\", an "
+			"object of username and password, or one of authfile"},
+		{"{\"registries\": [{\"prefix\": \"a.b\", \"location\": \"x\", "
+		 "\"credentials\": \"mine\"}]}",
+			":1: \"registries[0].credentials\": \"mine\" is none of \"stored\" "
+			"\"request\""},
+		{"{\"registries\": [{\"prefix\": \"a.b\", \"ca\": \"/x\"}]}",
+			":1: \"registries[0]\": ca, credentials, api-root, ns and "
+			"connect-timeout-ms "
+			"need a location"},
+		{"{\"registries\": [{\"prefix\": \"a.b\", \"mirror-only\": true}]}",
+			":1: \"registries[0]\": mirror-only needs mirrors"},
+		{"{\"registries\": [{\"prefix\": \"a.b\", \"location\": \"x\", \"api-root\": "
+		 "\"x/\"}]}",
+			":1: \"registries[0].api-root\": \"x/\" is not of the form /PATH"},
 	};
 	char *folder = folder_make();
 
@@ -163,6 +208,50 @@ static void everything(void **state)
 	folder_remove(folder);
 }
 
+static void registries(void **state)
+{
+	static const char text[] =
+		"{\"registries\": [{\"prefix\": \"a.b:5/c\", \"location\": \"d/e\", \"insecure\": "
+		"true, \"blocked\": true, \"mirror-only\": true, \"credentials\": \"request\",\n"
+		"\"mirrors\": [{\"location\": \"https://m:1\", \"ca\": \"/ca\", \"ns\": true, "
+		"\"api-root\": \"/r\", \"connect-timeout-ms\": 9, \"credentials\": {\"username\": "
+		"\"u\", \"password\": \"p\"}, \"pull-from-mirror\": \"tag-only\"}, "
+		"{\"location\": \"[::1]:5\", \"credentials\": {\"authfile\": \"/f\"}}]}]}";
+	char *folder = folder_make();
+	const struct towline_config *c = NULL;
+	const struct towline_registry *r;
+	const struct towline_location *m;
+	struct towline_text answer;
+	int code = load(folder, text, &c, &answer);
+
+	(void)state;
+	if (code != IMAGE_PULL_OK)
+		fail_msg("%s", towline_text_message(&answer, code));
+	r = c->registries[0];
+	assert_null(c->registries[1]);
+	assert_string_equal(r->prefix, "a.b:5/c");
+	assert_true(r->blocked && r->mirror_only && r->origin->insecure);
+	assert_string_equal(r->origin->location, "d/e");
+	assert_int_equal(r->origin->credentials, TOWLINE_CREDENTIALS_REQUEST);
+	m = r->mirrors[0];
+	assert_string_equal(m->location, "https://m:1");
+	assert_string_equal(m->ca, "/ca");
+	assert_string_equal(m->api_root, "/r");
+	assert_string_equal(m->username, "u");
+	assert_string_equal(m->password, "p");
+	assert_int_equal(m->credentials, TOWLINE_CREDENTIALS_GIVEN);
+	assert_int_equal(m->pull_from, TOWLINE_PULL_FROM_TAG_ONLY);
+	assert_int_equal(m->connect_timeout_ms, 9);
+	assert_true(m->ns && !m->insecure);
+	assert_string_equal(r->mirrors[1]->location, "[::1]:5");
+	assert_string_equal(r->mirrors[1]->authfile, "/f");
+	assert_int_equal(r->mirrors[1]->credentials, TOWLINE_CREDENTIALS_STORED);
+	assert_null(r->mirrors[2]);
+	towline_config_free(c);
+	towline_text_free(&answer);
+	folder_remove(folder);
+}
+
 static void defaults(void **state)
 {
 	char *folder = folder_make();
@@ -173,6 +262,7 @@ static void defaults(void **state)
 	assert_int_equal(load(folder, "{}", &c, &answer), IMAGE_PULL_OK);
 	assert_null(c->plugin_path);
 	assert_null(c->registry_mirrors[0]);
+	assert_null(c->registries[0]);
 	assert_null(c->insecure_registries[0]);
 	assert_null(c->allow_nondistributable_artifacts[0]);
 	assert_int_equal(c->insecure_loopback, 1);
@@ -239,6 +329,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refused),
 		cmocka_unit_test(everything),
+		cmocka_unit_test(registries),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(search),
 	};

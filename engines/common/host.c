@@ -19,6 +19,7 @@ int host_registry_service(const struct towline_config *config, const char *ca,
 		.certs_dirs = config->certs_dirs,
 		.default_registry = config->default_registry,
 		.no_insecure_loopback = !config->insecure_loopback,
+		.registries = config->registries,
 		.extra_ca = ca,
 	};
 
