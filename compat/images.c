@@ -249,8 +249,7 @@ static int digits(const char **s, int n)
 	return value;
 }
 
-/* RFC 3339 as nanoseconds since 1970; the smallest number there is for what is no time. */
-static int64_t parse_time(const char *s)
+int64_t images_parse_time(const char *s)
 {
 	struct tm tm = {.tm_isdst = 0};
 	int64_t nanos = 0, scale = 100000000;
@@ -337,7 +336,7 @@ static int list_all(struct towline_store *store, struct list *list, struct error
 			continue;
 		}
 		list->items[list->n].created =
-			parse_time(json_get_string(json_root(image->json), "created", ""));
+			images_parse_time(json_get_string(json_root(image->json), "created", ""));
 		list->items[list->n++].image = image;
 	}
 	qsort(list->items, list->n, sizeof(*list->items), newest_first);

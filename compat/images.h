@@ -4,6 +4,7 @@
 #define COMPAT_IMAGES_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/json.h"
 #include "image/digest.h"
@@ -39,5 +40,8 @@ const char *stored_image_chain_id(const struct stored_image *image);
  * image: NAME". */
 int images_resolve(struct towline_store *store, const char *name, char ret_id[DIGEST_MAX],
 	struct error **reterr);
+
+/* RFC 3339 as nanoseconds since 1970; the smallest number there is for what is no time. */
+int64_t images_parse_time(const char *s);
 
 #endif

@@ -25,6 +25,10 @@ compat_libcompat_la_SOURCES = \
 	compat/file.c \
 	compat/file.h \
 	compat/fsck.c \
+	compat/auth_config.c \
+	compat/image_filter.c \
+	compat/image_filter.h \
+	compat/image_json.c \
 	compat/image_remove.c \
 	compat/image_remove.h \
 	compat/image_store.c \

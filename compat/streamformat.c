@@ -347,3 +347,11 @@ int towline_status_json(const char *id, const char *text, const struct image_pul
 	streamformat_status(&b, id, text);
 	return give(sink, &b);
 }
+
+int towline_json_string(const char *text, const struct image_pull_sink *sink)
+{
+	cleanup_buf struct buf b = {0};
+
+	buf_append_json(&b, text, strlen(text), false);
+	return give(sink, &b);
+}

@@ -256,6 +256,34 @@ TOWLINE_API int towline_load(
 TOWLINE_API int towline_save(struct towline_store *store, const char *name, const char *target,
 	const struct image_pull_sink *sink);
 
+/* ---- what Docker Engine's API says of images, for hosts that speak it
+ * ------------------------------------------------- */
+
+/* One value: the JSON object of GET /images/NAME/json, from a line without white space; the layer
+ * store is named "towline" in it. NOT_FOUND as towline_image_get. */
+TOWLINE_API int towline_image_json(
+	struct towline_store *store, const char *name, const struct image_pull_sink *sink);
+struct towline_list_options {
+	size_t struct_size;
+	const char *filters;   /* GET /images/json's: JSON, "" or NULL for none */
+	const char *reference; /* one more pattern for names, as "filter" of old; NULL: none */
+};
+/* One value: the JSON array of GET /images/json, newest first. options NULL: no filter. */
+TOWLINE_API int towline_images_json(struct towline_store *store,
+	const struct towline_list_options *options, const struct image_pull_sink *sink);
+/* One value: the text as a JSON string, with its quotes, as Docker Engine writes it. */
+TOWLINE_API int towline_json_string(const char *text, const struct image_pull_sink *sink);
+/* types.AuthConfig, as clients send it. */
+struct towline_auth_config {
+	size_t struct_size;
+	struct image_pull_auth auth;
+	const char *server_address; /* "" if not said */
+};
+/* One value: a struct towline_auth_config. base64url: text is the header X-Registry-Auth, else it
+ * is the JSON itself. */
+TOWLINE_API int towline_auth_config(
+	const char *text, size_t size, int base64url, const struct image_pull_sink *sink);
+
 /* ---- Docker's progress stream: pkg/streamformatter
  * ----------------------------------------------------- */
 
@@ -288,6 +316,12 @@ TOWLINE_API int towline_status_json(
  * neither tag nor digest is there. INVALID with Docker's words. */
 TOWLINE_API int towline_reference_normalize(
 	const char *reference, int tag_name_only, const struct image_pull_sink *sink);
+/* One value: name with this tag or digest in place of its own, canonical; "" or NULL: as it is. */
+TOWLINE_API int towline_reference_with(
+	const char *name, const char *tag_or_digest, const struct image_pull_sink *sink);
+/* One value: a struct image_pull_platform, of OS, ARCH or OS/ARCH[/VARIANT] as `docker pull
+ * --platform` takes it; what is missing is the machine's. NULL: the machine. */
+TOWLINE_API int towline_platform_parse(const char *text, const struct image_pull_sink *sink);
 /* One value: the familiar form ("busybox:latest"). */
 TOWLINE_API int towline_reference_familiar(
 	const char *reference, const struct image_pull_sink *sink);

@@ -22,30 +22,6 @@
 /* How long a ping or a manifest that is on its way may still decide how a cancelled pull ends. */
 #define CANCEL_GRACE_MS 500
 
-#if defined(__x86_64__)
-#define RUNTIME_ARCHITECTURE "amd64"
-#elif defined(__i386__)
-#define RUNTIME_ARCHITECTURE "386"
-#elif defined(__aarch64__)
-#define RUNTIME_ARCHITECTURE "arm64"
-#elif defined(__arm__)
-#define RUNTIME_ARCHITECTURE "arm"
-#elif defined(__powerpc64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define RUNTIME_ARCHITECTURE "ppc64le"
-#elif defined(__powerpc64__)
-#define RUNTIME_ARCHITECTURE "ppc64"
-#elif defined(__s390x__)
-#define RUNTIME_ARCHITECTURE "s390x"
-#elif defined(__riscv) && __riscv_xlen == 64
-#define RUNTIME_ARCHITECTURE "riscv64"
-#elif defined(__mips64) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define RUNTIME_ARCHITECTURE "mips64le"
-#elif defined(__loongarch64)
-#define RUNTIME_ARCHITECTURE "loong64"
-#else
-#error "what does Go call this machine?"
-#endif
-
 /* A pull that runs; on the stack of its thread. */
 struct running_pull {
 	struct image_pull_instance *instance;
@@ -235,7 +211,7 @@ static int fill_instance(struct image_pull_instance *instance, struct error **re
 	if (!temp_dir || !*temp_dir)
 		temp_dir = getenv("TMPDIR");
 	instance->temp_dir = strdup(temp_dir && *temp_dir ? temp_dir : "/tmp");
-	instance->runtime_os = strdup(o->runtime_os ? o->runtime_os : "linux");
+	instance->runtime_os = strdup(o->runtime_os ? o->runtime_os : RUNTIME_OS);
 	instance->runtime_architecture =
 		strdup(o->runtime_architecture ? o->runtime_architecture : RUNTIME_ARCHITECTURE);
 	if (!instance->temp_dir || !instance->runtime_os || !instance->runtime_architecture)

@@ -63,6 +63,62 @@ int host_instance(const struct host_parts *parts, struct image_pull_instance **r
 	return IMAGE_PULL_FAILED;
 }
 
+/* ---- platforms */
+
+struct platform_keeper {
+	struct host_platform *platform;
+	const struct image_pull_sink *sink;
+};
+
+static int keep_platform(void *receiver, const void *data, size_t size)
+{
+	struct host_platform *p = ((struct platform_keeper *)receiver)->platform;
+	const struct image_pull_platform *given = data;
+	const char *const texts[3] = {given->os, given->architecture, given->variant};
+
+	(void)size; /* this library's header is ours */
+	for (size_t i = 0; i < 3; i++) {
+		free(p->texts[i]);
+		p->texts[i] = strdup(texts[i]);
+		if (!p->texts[i])
+			return IMAGE_PULL_NO_MEMORY;
+	}
+	p->platform = (struct image_pull_platform){
+		.struct_size = sizeof(p->platform),
+		.os = p->texts[0],
+		.architecture = p->texts[1],
+		.variant = p->texts[2],
+		.os_version = "",
+	};
+	return IMAGE_PULL_OK;
+}
+
+static void pass_platform_message(void *receiver, const char *text)
+{
+	const struct platform_keeper *k = receiver;
+
+	k->sink->message(k->sink->receiver, text);
+}
+
+int host_platform_parse(
+	struct host_platform *p, const char *text, const struct image_pull_sink *sink)
+{
+	struct platform_keeper keeper = {p, sink};
+	const struct image_pull_sink keeping = {.struct_size = sizeof(keeping),
+		.receiver = &keeper,
+		.value = keep_platform,
+		.message = pass_platform_message};
+
+	return towline_platform_parse(text, &keeping);
+}
+
+void host_platform_free(struct host_platform *p)
+{
+	for (size_t i = 0; i < 3; i++)
+		free(p->texts[i]);
+	*p = (struct host_platform){.texts = {NULL}};
+}
+
 /* ---- credentials */
 
 void host_wipe(char *text)

@@ -28,6 +28,16 @@ struct host_parts {
 int host_instance(const struct host_parts *parts, struct image_pull_instance **ret,
 	const struct image_pull_sink *sink);
 
+/* --platform OS/ARCH[/VARIANT], as towline_platform_parse reads it; platform points to the texts.
+ * Zero-initialise, host_platform_free when done. */
+struct host_platform {
+	struct image_pull_platform platform;
+	char *texts[3];
+};
+int host_platform_parse(
+	struct host_platform *p, const char *text, const struct image_pull_sink *sink);
+void host_platform_free(struct host_platform *p);
+
 /* A copy of a struct image_pull_auth. Zero-initialise. */
 struct host_credentials {
 	bool found;

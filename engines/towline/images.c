@@ -145,39 +145,30 @@ static int image_rows(void *context, const void *data, size_t size)
 	return add_row(t, cells);
 }
 
-/* ---- images --json: as GET /images/json */
+/* ---- JSON, in docker's layout */
 
-struct json_list {
-	size_t n;
-};
-
-static int image_json(void *context, const void *data, size_t size)
+static int print_json(void *context, const void *data, size_t size)
 {
-	struct json_list *list = context;
-	const struct towline_image *image = data;
-	const char *config, *labels;
-	size_t config_size, labels_size;
-	int64_t created = 0;
-
-	(void)size;
-	if (text_parse_time(image->created, &created) < 0)
-		created = 0;
-	printf("%s\n    {\n        \"Id\": ", list->n++ ? "," : "");
-	json_string(stdout, image->id, strlen(image->id));
-	printf(",\n        \"RepoTags\": ");
-	json_strings(stdout, image->repo_tags, 8);
-	printf(",\n        \"RepoDigests\": ");
-	json_strings(stdout, image->repo_digests, 8);
-	printf(",\n        \"Created\": %lld", (long long)created);
-	printf(",\n        \"Size\": %lld", (long long)image->size);
-	printf(",\n        \"Labels\": ");
-	if (json_member(image->config, image->config_size, "config", &config, &config_size) &&
-		json_member(config, config_size, "Labels", &labels, &labels_size))
-		json_indented(stdout, labels, labels_size, 8);
-	else
-		printf("null");
-	printf("\n    }");
+	json_indented(stdout, data, size, *(const unsigned *)context);
 	return IMAGE_PULL_OK;
+}
+
+/* images --json: as GET /images/json */
+static int list_json(struct cli *cli)
+{
+	struct answer answer cleanup(answer_free) = {0};
+	unsigned indent = 0;
+	int code = IMAGE_PULL_OK;
+
+	answer_init(&answer, print_json, &indent);
+	if (cli->store)
+		code = towline_images_json(cli->store, NULL, &answer.sink);
+	else
+		printf("[]");
+	if (code != IMAGE_PULL_OK)
+		return cli_failed(cli, answer_message(&answer, code));
+	printf("\n");
+	return cli_flush(stdout) < 0 ? CLI_FAILED : CLI_OK;
 }
 
 int command_images(struct cli *cli, int argc, char **argv)
@@ -188,84 +179,40 @@ int command_images(struct cli *cli, int argc, char **argv)
 		"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"};
 	struct answer answer cleanup(answer_free) = {0};
 	struct table table cleanup(free_table) = {0};
-	struct json_list list = {0};
-	int nargs, code = IMAGE_PULL_OK;
+	int nargs, code;
 	int status = cli_parse_command(options, 1, 0, 0, argc, argv, &nargs);
 
-	answer_init(&answer, json ? image_json : image_rows, json ? (void *)&list : (void *)&table);
+	answer_init(&answer, image_rows, &table);
 	if (status == CLI_OK)
 		status = cli_open_store(cli, CLI_READ);
 	if (status != CLI_OK)
 		return status;
 	if (json)
-		printf("[");
-	else
-		code = add_row(&table, head);
+		return list_json(cli);
+	code = add_row(&table, head);
 	if (code == IMAGE_PULL_OK && cli->store)
 		code = towline_images(cli->store, &answer.sink);
-	if (json)
-		printf(list.n ? "\n]\n" : "]\n");
 	if (code != IMAGE_PULL_OK)
 		return cli_failed(cli, answer_message(&answer, code));
-	if (!json)
-		print_table(&table, stdout);
+	print_table(&table, stdout);
 	return cli_flush(stdout) < 0 ? CLI_FAILED : CLI_OK;
 }
 
 /* ---- inspect: as docker inspect */
 
-/* A member of the configuration, as it is, under docker's name. */
-static void print_member(const struct towline_image *image, const char *name, const char *label,
-	const char *otherwise)
-{
-	const char *value;
-	size_t size;
-
-	if (json_member(image->config, image->config_size, name, &value, &size)) {
-		printf(",\n        \"%s\": ", label);
-		json_indented(stdout, value, size, 8);
-	} else if (otherwise) {
-		printf(",\n        \"%s\": %s", label, otherwise);
-	}
-}
-
 static int inspect_image(void *context, const void *data, size_t size)
 {
-	struct json_list *list = context;
-	const struct towline_image *image = data;
+	bool *first = context;
 
-	(void)size;
-	printf("%s\n    {\n        \"Id\": ", list->n++ ? "," : "");
-	json_string(stdout, image->id, strlen(image->id));
-	printf(",\n        \"RepoTags\": ");
-	json_strings(stdout, image->repo_tags, 8);
-	printf(",\n        \"RepoDigests\": ");
-	json_strings(stdout, image->repo_digests, 8);
-	print_member(image, "created", "Created", "\"\"");
-	print_member(image, "docker_version", "DockerVersion", NULL);
-	print_member(image, "author", "Author", "\"\"");
-	print_member(image, "config", "Config", "null");
-	printf(",\n        \"Architecture\": ");
-	json_string(stdout, image->architecture, strlen(image->architecture));
-	if (image->variant[0]) {
-		printf(",\n        \"Variant\": ");
-		json_string(stdout, image->variant, strlen(image->variant));
-	}
-	printf(",\n        \"Os\": ");
-	json_string(stdout, image->os, strlen(image->os));
-	print_member(image, "os.version", "OsVersion", NULL);
-	printf(",\n        \"Size\": %lld", (long long)image->size);
-	printf(",\n        \"VirtualSize\": %lld", (long long)image->size);
-	printf(",\n        \"RootFS\": {\n            \"Type\": \"layers\",\n            "
-	       "\"Layers\": ");
-	json_strings(stdout, image->diff_ids, 12);
-	printf("\n        }\n    }");
+	printf("%s\n    ", *first ? "" : ",");
+	json_indented(stdout, data, size, 4);
+	*first = false;
 	return IMAGE_PULL_OK;
 }
 
 int command_inspect(struct cli *cli, int argc, char **argv)
 {
-	struct json_list list = {0};
+	bool first = true;
 	int nargs;
 	int status = cli_parse_command(NULL, 0, 1, -1, argc, argv, &nargs);
 
@@ -278,9 +225,9 @@ int command_inspect(struct cli *cli, int argc, char **argv)
 		struct answer answer cleanup(answer_free) = {0};
 		int code = IMAGE_PULL_NOT_FOUND;
 
-		answer_init(&answer, inspect_image, &list);
+		answer_init(&answer, inspect_image, &first);
 		if (cli->store)
-			code = towline_image_get(cli->store, argv[i], &answer.sink);
+			code = towline_image_json(cli->store, argv[i], &answer.sink);
 		if (code == IMAGE_PULL_OK)
 			continue;
 		status = CLI_FAILED;
@@ -289,7 +236,7 @@ int command_inspect(struct cli *cli, int argc, char **argv)
 		else
 			cli_error("No such image: %s", argv[i]);
 	}
-	printf(list.n ? "\n]\n" : "]\n");
+	printf(first ? "]\n" : "\n]\n");
 	return cli_flush(stdout) < 0 ? CLI_FAILED : status;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Printing JSON, and handing on parts of an image's configuration as they are. Go counterpart:
- * none.
+/* Laying out JSON for people. Go counterpart: json.Indent.
  *
  * Nothing is decoded here: strings and numbers go through byte for byte, so no depth, number or
  * escape of a stranger's can do harm. */
@@ -9,8 +8,8 @@
 #include "json_text.h"
 #include "text.h"
 
+#include <stdbool.h>
 #include <string.h>
-#include <strings.h>
 
 static bool is_space(char c)
 {
@@ -54,37 +53,6 @@ static size_t string_part(FILE *out, const unsigned char *s, size_t size)
 	return n;
 }
 
-void json_string(FILE *out, const char *text, size_t size)
-{
-	putc('"', out);
-	for (size_t i = 0; i < size;) {
-		if (text[i] == '"' || text[i] == '\\') {
-			putc('\\', out);
-			putc(text[i++], out);
-		} else {
-			i += string_part(out, (const unsigned char *)text + i, size - i);
-		}
-	}
-	putc('"', out);
-}
-
-void json_strings(FILE *out, const char *const *texts, unsigned indent)
-{
-	if (!texts || !texts[0]) {
-		fputs("[]", out);
-		return;
-	}
-	putc('[', out);
-	for (size_t i = 0; texts[i]; i++) {
-		if (i > 0)
-			putc(',', out);
-		spaces(out, indent + 4);
-		json_string(out, texts[i], strlen(texts[i]));
-	}
-	spaces(out, indent);
-	putc(']', out);
-}
-
 /* The end of the string that begins at text[i] (a quote): the index behind its closing quote. */
 static size_t skip_string(const char *text, size_t size, size_t i)
 {
@@ -97,68 +65,11 @@ static size_t skip_string(const char *text, size_t size, size_t i)
 	return size;
 }
 
-static size_t skip_value(const char *text, size_t size, size_t i)
-{
-	size_t depth = 0;
-
-	while (i < size) {
-		char c = text[i];
-
-		if (c == '"') {
-			i = skip_string(text, size, i);
-			if (depth == 0)
-				return i;
-			continue;
-		}
-		if (depth == 0 && (c == ',' || c == '}' || c == ']' || is_space(c)))
-			return i;
-		i++;
-		if (c == '{' || c == '[')
-			depth++;
-		else if ((c == '}' || c == ']') && --depth == 0)
-			return i;
-	}
-	return size;
-}
-
 static size_t skip_space(const char *text, size_t size, size_t i)
 {
 	while (i < size && is_space(text[i]))
 		i++;
 	return i;
-}
-
-bool json_member(
-	const char *text, size_t size, const char *name, const char **ret, size_t *ret_size)
-{
-	size_t length = strlen(name);
-	size_t i = skip_space(text, size, 0);
-	bool found = false;
-
-	if (i >= size || text[i] != '{')
-		return false;
-	for (i = skip_space(text, size, i + 1); i < size && text[i] == '"';) {
-		const char *key = text + i + 1;
-		size_t end = skip_string(text, size, i);
-		size_t key_size = end > i + 2 ? end - i - 2 : 0;
-		size_t start;
-
-		i = skip_space(text, size, end);
-		if (i >= size || text[i] != ':')
-			break;
-		start = skip_space(text, size, i + 1);
-		i = skip_value(text, size, start);
-		if (key_size == length && strncasecmp(key, name, length) == 0) {
-			*ret = text + start;
-			*ret_size = i - start;
-			found = true;
-		}
-		i = skip_space(text, size, i);
-		if (i >= size || text[i] != ',')
-			break;
-		i = skip_space(text, size, i + 1);
-	}
-	return found;
 }
 
 void json_indented(FILE *out, const char *text, size_t size, unsigned indent)

@@ -6,7 +6,6 @@
 #include "cli.h"
 #include "common/host.h"
 #include "login.h"
-#include "platform.h"
 #include "progress_bar.h"
 #include "text.h"
 
@@ -25,7 +24,7 @@ struct pull_command {
 	bool all_tags, quiet;
 	const char *platform_text, *progress_text, *policy_text, *creds, *authfile, *ca;
 	enum policy policy;
-	struct platform_option platform;
+	struct host_platform platform;
 	enum show show;
 	char *reference; /* canonical; with a tag or digest unless all tags are asked for */
 	bool default_tag;
@@ -228,8 +227,10 @@ static int usage(struct pull_command *c)
 	} words[] = {
 		{"bar", SHOW_BAR}, {"plain", SHOW_PLAIN}, {"json", SHOW_JSON}, {"none", SHOW_NONE}};
 	const char *term = getenv("TERM");
-	const char *problem;
+	struct answer answer cleanup(answer_free) = {0};
+	int code;
 
+	answer_init(&answer, NULL, NULL);
 	if (strcmp(c->progress_text, "auto") == 0) {
 		c->show = isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 ? SHOW_BAR
 										     : SHOW_PLAIN;
@@ -264,9 +265,12 @@ static int usage(struct pull_command *c)
 			"pull", "--all-tags and --pull %s exclude each other", c->policy_text);
 	if (c->creds && (c->creds[0] == ':' || !c->creds[0]))
 		return cli_usage("pull", "--creds is USER[:PASSWORD]");
-	if (c->platform_text && platform_parse(c->platform_text, &c->platform, &problem) < 0)
-		return cli_usage("pull", "--platform is OS/ARCH[/VARIANT], not %s: %s",
-			c->platform_text, problem);
+	if (!c->platform_text)
+		return CLI_OK;
+	code = host_platform_parse(&c->platform, c->platform_text, &answer.sink);
+	if (code != IMAGE_PULL_OK)
+		return cli_usage("pull", "--platform is OS/ARCH[/VARIANT]: %s",
+			answer_message(&answer, code));
 	return CLI_OK;
 }
 
@@ -546,6 +550,7 @@ static void free_command(struct pull_command *c)
 		c->plugin->destroy(c->instance);
 	towline_registry_service_free(c->registry_service);
 	host_credentials_forget(&c->credentials);
+	host_platform_free(&c->platform);
 	for (size_t i = 0; i < c->nwarnings; i++)
 		free(c->warnings[i]);
 	free(c->warnings);

@@ -121,6 +121,8 @@ int json_decode_value(const struct json_value *v, const char *text,
 /* json.Marshal, appended: fields in the table's order, maps by key, HTML characters escaped. RAW
  * and ANY are compacted. */
 void json_marshal(struct buf *b, const struct json_schema *schema, const void *value);
+/* An Encoder's with SetEscapeHTML(false): the same, but HTML characters as they are. */
+void json_marshal_plain(struct buf *b, const struct json_schema *schema, const void *value);
 /* What Marshal makes of a RawMessage: no white space outside strings, HTML characters escaped. text
  * is valid JSON. */
 void json_compact(struct buf *b, const char *text, size_t size);

@@ -8,15 +8,22 @@
 #include "base/go_time.h"
 #include "base/json_decode.h"
 
-void json_compact(struct buf *b, const char *text, size_t size)
+/* Where it goes, and how. */
+struct encoder {
+	struct buf *b;
+	bool escape_html;
+};
+
+static void compact(struct encoder *e, const char *text, size_t size)
 {
+	struct buf *b = e->b;
 	bool in_string = false;
 	size_t i;
 
 	for (i = 0; i < size; i++) {
 		unsigned char c = (unsigned char)text[i];
 
-		if (c == '<' || c == '>' || c == '&') {
+		if (e->escape_html && (c == '<' || c == '>' || c == '&')) {
 			buf_appendf(b, "\\u%04x", c);
 		} else if (c == 0xe2 && i + 2 < size && memcmp(text + i, "\xe2\x80\xa8", 3) == 0) {
 			buf_append_str(b, "\\u2028");
@@ -33,9 +40,16 @@ void json_compact(struct buf *b, const char *text, size_t size)
 	}
 }
 
-static void marshal_text(struct buf *b, const struct json_text *t)
+void json_compact(struct buf *b, const char *text, size_t size)
 {
-	buf_append_json(b, t->data, t->size, true);
+	compact(&(struct encoder){b, true}, text, size);
+}
+
+static void marshal(struct encoder *e, const struct json_schema *schema, const void *value);
+
+static void marshal_text(struct encoder *e, const struct json_text *t)
+{
+	buf_append_json(e->b, t->data, t->size, e->escape_html);
 }
 
 static bool is_empty(const struct json_schema *schema, const void *value)
@@ -61,8 +75,9 @@ static bool is_empty(const struct json_schema *schema, const void *value)
 	}
 }
 
-static void marshal_struct(struct buf *b, const struct json_schema *schema, const void *value)
+static void marshal_struct(struct encoder *e, const struct json_schema *schema, const void *value)
 {
+	struct buf *b = e->b;
 	bool first = true;
 	size_t i;
 
@@ -78,14 +93,15 @@ static void marshal_struct(struct buf *b, const struct json_schema *schema, cons
 		first = false;
 		buf_append_json(b, field->name, strlen(field->name), true);
 		buf_append_char(b, ':');
-		json_marshal(b, field->schema, member);
+		marshal(e, field->schema, member);
 	}
 	buf_append_char(b, '}');
 }
 
 static void marshal_slice(
-	struct buf *b, const struct json_schema *elem, const struct json_slice *slice)
+	struct encoder *e, const struct json_schema *elem, const struct json_slice *slice)
 {
+	struct buf *b = e->b;
 	size_t i;
 
 	if (!slice->items) {
@@ -96,7 +112,7 @@ static void marshal_slice(
 	for (i = 0; i < slice->count; i++) {
 		if (i)
 			buf_append_char(b, ',');
-		json_marshal(b, elem, (const char *)slice->items + i * elem->size);
+		marshal(e, elem, (const char *)slice->items + i * elem->size);
 	}
 	buf_append_char(b, ']');
 }
@@ -121,8 +137,10 @@ static int compare_entries(const void *a, const void *b)
 	return order ? order : (x > y) - (x < y);
 }
 
-static void marshal_map(struct buf *b, const struct json_schema *elem, const struct json_slice *map)
+static void marshal_map(
+	struct encoder *e, const struct json_schema *elem, const struct json_slice *map)
 {
+	struct buf *b = e->b;
 	const struct json_entry *entries = map->items, **sorted;
 	bool first = true;
 	size_t i;
@@ -146,9 +164,9 @@ static void marshal_map(struct buf *b, const struct json_schema *elem, const str
 		if (!first)
 			buf_append_char(b, ',');
 		first = false;
-		marshal_text(b, &sorted[i]->key);
+		marshal_text(e, &sorted[i]->key);
 		buf_append_char(b, ':');
-		json_marshal(b, elem, sorted[i]->value);
+		marshal(e, elem, sorted[i]->value);
 	}
 	buf_append_char(b, '}');
 	free(sorted);
@@ -165,16 +183,18 @@ static void marshal_bytes(struct buf *b, const struct json_text *t)
 	buf_append_char(b, '"');
 }
 
-static void marshal_raw(struct buf *b, const struct json_text *t)
+static void marshal_raw(struct encoder *e, const struct json_text *t)
 {
 	if (t->data)
-		json_compact(b, t->data, t->size);
+		compact(e, t->data, t->size);
 	else
-		buf_append_str(b, "null");
+		buf_append_str(e->b, "null");
 }
 
-void json_marshal(struct buf *b, const struct json_schema *schema, const void *value)
+static void marshal(struct encoder *e, const struct json_schema *schema, const void *value)
 {
+	struct buf *b = e->b;
+
 	switch (schema->kind) {
 	case JSON_KIND_BOOL:
 		buf_append_str(b, *(const bool *)value ? "true" : "false");
@@ -183,7 +203,7 @@ void json_marshal(struct buf *b, const struct json_schema *schema, const void *v
 		buf_appendf(b, "%" PRId64, ((const struct json_int *)value)->value);
 		break;
 	case JSON_KIND_STRING:
-		marshal_text(b, value);
+		marshal_text(e, value);
 		break;
 	case JSON_KIND_BYTES:
 		marshal_bytes(b, value);
@@ -195,25 +215,35 @@ void json_marshal(struct buf *b, const struct json_schema *schema, const void *v
 		break;
 	case JSON_KIND_RAW:
 	case JSON_KIND_ANY:
-		marshal_raw(b, value);
+		marshal_raw(e, value);
 		break;
 	case JSON_KIND_STRUCT:
-		marshal_struct(b, schema, value);
+		marshal_struct(e, schema, value);
 		break;
 	case JSON_KIND_POINTER:
 		if (*(void *const *)value)
-			json_marshal(b, schema->elem, *(void *const *)value);
+			marshal(e, schema->elem, *(void *const *)value);
 		else
 			buf_append_str(b, "null");
 		break;
 	case JSON_KIND_SLICE:
-		marshal_slice(b, schema->elem, value);
+		marshal_slice(e, schema->elem, value);
 		break;
 	case JSON_KIND_MAP:
-		marshal_map(b, schema->elem, value);
+		marshal_map(e, schema->elem, value);
 		break;
 	case JSON_KIND_STRSLICE:
-		marshal_slice(b, &json_schema_string, value);
+		marshal_slice(e, &json_schema_string, value);
 		break;
 	}
+}
+
+void json_marshal(struct buf *b, const struct json_schema *schema, const void *value)
+{
+	marshal(&(struct encoder){b, true}, schema, value);
+}
+
+void json_marshal_plain(struct buf *b, const struct json_schema *schema, const void *value)
+{
+	marshal(&(struct encoder){b, false}, schema, value);
 }

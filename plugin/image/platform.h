@@ -8,6 +8,32 @@
 
 struct error;
 
+/* The machine, in Go's words. */
+#define RUNTIME_OS "linux"
+#if defined(__x86_64__)
+#define RUNTIME_ARCHITECTURE "amd64"
+#elif defined(__i386__)
+#define RUNTIME_ARCHITECTURE "386"
+#elif defined(__aarch64__)
+#define RUNTIME_ARCHITECTURE "arm64"
+#elif defined(__arm__)
+#define RUNTIME_ARCHITECTURE "arm"
+#elif defined(__powerpc64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define RUNTIME_ARCHITECTURE "ppc64le"
+#elif defined(__powerpc64__)
+#define RUNTIME_ARCHITECTURE "ppc64"
+#elif defined(__s390x__)
+#define RUNTIME_ARCHITECTURE "s390x"
+#elif defined(__riscv) && __riscv_xlen == 64
+#define RUNTIME_ARCHITECTURE "riscv64"
+#elif defined(__mips64) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define RUNTIME_ARCHITECTURE "mips64le"
+#elif defined(__loongarch64)
+#define RUNTIME_ARCHITECTURE "loong64"
+#else
+#error "what does Go call this machine?"
+#endif
+
 /* Borrowed strings, never NULL; "" for absent. */
 struct platform {
 	const char *os;

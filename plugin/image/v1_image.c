@@ -20,7 +20,8 @@ static const struct json_schema empty_struct = {
 	.kind = JSON_KIND_STRUCT, .type = "struct {}", .size = 1, .name = ""};
 static const struct json_schema port_set = JSON_MAP_OF("nat.PortSet", &empty_struct);
 static const struct json_schema string_set = JSON_MAP_OF("map[string]struct {}", &empty_struct);
-static const struct json_schema string_map = JSON_MAP_OF("map[string]string", &json_schema_string);
+const struct json_schema image_labels_schema =
+	JSON_MAP_OF("map[string]string", &json_schema_string);
 static const struct json_schema int_pointer = JSON_POINTER_TO(&json_schema_int);
 
 static const struct json_field health_fields[] = {
@@ -60,22 +61,22 @@ static const struct json_field config_fields[] = {
 	BOOL(struct container_config, "NetworkDisabled", network_disabled, JSON_OMIT_EMPTY),
 	STRING(struct container_config, "MacAddress", mac_address, JSON_OMIT_EMPTY),
 	CONFIG("OnBuild", on_build, &json_schema_strings, 0),
-	CONFIG("Labels", labels, &string_map, 0),
+	CONFIG("Labels", labels, &image_labels_schema, 0),
 	STRING(struct container_config, "StopSignal", stop_signal, JSON_OMIT_EMPTY),
 	CONFIG("StopTimeout", stop_timeout, &int_pointer, JSON_OMIT_EMPTY),
 	CONFIG("Shell", shell, &str_slice, JSON_OMIT_EMPTY),
 };
-static const struct json_schema config =
+const struct json_schema container_config_schema =
 	JSON_STRUCT("container.Config", "Config", struct container_config, config_fields);
-static const struct json_schema config_pointer = JSON_POINTER_TO(&config);
+static const struct json_schema config_pointer = JSON_POINTER_TO(&container_config_schema);
 
 /* V1Image's fields but for its parent, at `at` in the struct: it is embedded in Image. */
 #define V1_FIELDS(type, at)                                                                        \
 	STRING(type, "comment", at comment, JSON_OMIT_EMPTY),                                      \
 		{"created", offsetof(type, at created), &json_schema_time, 0},                     \
 		STRING(type, "container", at container, JSON_OMIT_EMPTY),                          \
-		{"container_config", offsetof(type, at container_config), &config,                 \
-			JSON_OMIT_EMPTY},                                                          \
+		{"container_config", offsetof(type, at container_config),                          \
+			&container_config_schema, JSON_OMIT_EMPTY},                                \
 		STRING(type, "docker_version", at docker_version, JSON_OMIT_EMPTY),                \
 		STRING(type, "author", at author, JSON_OMIT_EMPTY),                                \
 		{"config", offsetof(type, at config), &config_pointer, JSON_OMIT_EMPTY},           \

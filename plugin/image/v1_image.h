@@ -65,6 +65,6 @@ struct image {
 };
 
 extern const struct json_schema v1_image_schema, image_schema, image_rootfs_schema,
-	image_history_schema;
+	image_history_schema, container_config_schema, image_labels_schema;
 
 #endif
