@@ -28,6 +28,7 @@
 /* The public struct stands first, so that a pointer to it is one to the whole. */
 struct config {
 	struct towline_config public;
+	struct image_pull_network network;
 	void **owned; /* all strings and lists */
 	size_t nowned;
 };
@@ -322,6 +323,51 @@ static int read_durability(
 	return 0;
 }
 
+/* ---- "network"
+ * ----------------------------------------------------------------------------------------- */
+
+#define NETWORK(r) (&(r)->config->network)
+#define FLAG_KEY(function, flag)                                                                   \
+	static int function(struct config_reader *r, const struct json_value *v, const char *key,  \
+		struct error **reterr)                                                             \
+	{                                                                                          \
+		int on;                                                                            \
+                                                                                                   \
+		if (config_read_bool(r, v, key, &on, reterr) < 0)                                  \
+			return -1;                                                                 \
+		NETWORK(r)->flags |= on ? (flag) : 0;                                              \
+		return 0;                                                                          \
+	}
+#define NETWORK_UINT32_KEY(function, member)                                                       \
+	static int function(struct config_reader *r, const struct json_value *v, const char *key,  \
+		struct error **reterr)                                                             \
+	{                                                                                          \
+		return config_read_uint32(r, v, key, 1, &NETWORK(r)->member, reterr);              \
+	}
+#define NETWORK_SPEED_KEY(function, member)                                                        \
+	static int function(struct config_reader *r, const struct json_value *v, const char *key,  \
+		struct error **reterr)                                                             \
+	{                                                                                          \
+		int64_t n;                                                                         \
+                                                                                                   \
+		if (read_number(r, v, key, 1, INT64_MAX / 1000000, &n, reterr) < 0)                \
+			return -1;                                                                 \
+		NETWORK(r)->member = (uint64_t)n;                                                  \
+		return 0;                                                                          \
+	}
+
+FLAG_KEY(read_retry_after, IMAGE_PULL_NETWORK_RETRY_AFTER)
+FLAG_KEY(read_head_first, IMAGE_PULL_NETWORK_HEAD_FIRST)
+FLAG_KEY(read_link_local, IMAGE_PULL_NETWORK_LINK_LOCAL_REALMS)
+NETWORK_UINT32_KEY(read_max_retries, max_retries)
+NETWORK_UINT32_KEY(read_max_retry_wait, max_retry_wait_ms)
+NETWORK_UINT32_KEY(read_retry_backoff, retry_backoff_ms)
+NETWORK_UINT32_KEY(read_tls_timeout, tls_timeout_ms)
+NETWORK_UINT32_KEY(read_header_timeout, header_timeout_ms)
+NETWORK_UINT32_KEY(read_min_speed_time, min_speed_ms)
+NETWORK_SPEED_KEY(read_min_speed, min_speed)
+NETWORK_SPEED_KEY(read_max_speed, max_speed)
+
 /* An object: its keys follow it in the table, with its name and a dot before theirs. */
 static read_fn read_object;
 
@@ -352,6 +398,18 @@ static const struct key keys[] = {
 	{"limits.stall-timeout-ms", read_stall_timeout},
 	{"limits.pull-timeout-ms", read_pull_timeout},
 	{"registries", config_read_registries},
+	{"network", read_object},
+	{"network.retry-after", read_retry_after},
+	{"network.max-retries", read_max_retries},
+	{"network.max-retry-wait-ms", read_max_retry_wait},
+	{"network.retry-backoff-ms", read_retry_backoff},
+	{"network.tls-timeout-ms", read_tls_timeout},
+	{"network.header-timeout-ms", read_header_timeout},
+	{"network.min-speed", read_min_speed},
+	{"network.min-speed-time-ms", read_min_speed_time},
+	{"network.max-speed", read_max_speed},
+	{"network.head-first", read_head_first},
+	{"network.link-local-realms", read_link_local},
 };
 
 static int read_member(struct config_reader *r, const struct json_member *m, const char *prefix,
@@ -462,6 +520,8 @@ static int set_defaults(struct config *c, struct error **reterr)
 	p->max_download_attempts = DEFAULT_DOWNLOAD_ATTEMPTS;
 	p->durable = 1;
 	p->registries = no_registries;
+	p->network = &c->network;
+	c->network.struct_size = sizeof(c->network);
 	p->limits.struct_size = sizeof(p->limits);
 	return set_certs_dirs(c, reterr);
 }

@@ -3,6 +3,7 @@
  * can do about it. Go counterpart: none. */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -52,6 +53,11 @@ static void add_attempts(struct buf *b, const struct image_pull_error_info *info
 	buf_append_char(b, ']');
 }
 
+/* A member that a plugin of ABI 1.0 does not have. */
+#define INFO(info, m)                                                                              \
+	(IMAGE_PULL_HAS(info, struct image_pull_error_info, m) ? (info)->m                         \
+							       : (__typeof__((info)->m))0)
+
 /* The object's members; b is not empty, and stays usable when memory runs out. */
 static void add_info(struct buf *b, const struct image_pull_error_info *info, const char *hint)
 {
@@ -63,6 +69,8 @@ static void add_info(struct buf *b, const struct image_pull_error_info *info, co
 		{"endpoint", info->endpoint},
 		{"code", info->registry_code},
 		{"hint", hint},
+		{"rateLimit", INFO(info, rate_limit)},
+		{"rateLimitRemaining", INFO(info, rate_limit_remaining)},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts) && !b->oom; i++)
@@ -70,6 +78,9 @@ static void add_info(struct buf *b, const struct image_pull_error_info *info, co
 	if (!b->oom && info->http_status)
 		buf_appendf(b, "%s\"httpStatus\":%d", b->data[b->size - 1] == '{' ? "" : ",",
 			info->http_status);
+	if (!b->oom && INFO(info, retry_after) > 0)
+		buf_appendf(b, "%s\"retryAfter\":%lld", b->data[b->size - 1] == '{' ? "" : ",",
+			(long long)info->retry_after);
 	if (!b->oom && info->cancelled)
 		buf_appendf(b, "%s\"cancelled\":true", b->data[b->size - 1] == '{' ? "" : ",");
 	if (!b->oom)
@@ -120,15 +131,45 @@ static int hint_login(const char *registry, int logged_in, const struct image_pu
 		hub ? "" : " ", hub ? "" : registry);
 }
 
+/* "in 3 h" */
+static char *span(int64_t seconds)
+{
+	if (seconds >= 2 * 3600)
+		return str_printf("in %lld h", (long long)((seconds + 3599) / 3600));
+	if (seconds >= 2 * 60)
+		return str_printf("in %lld min", (long long)((seconds + 59) / 60));
+	return seconds > 0 ? str_printf("in %lld s", (long long)seconds) : strdup("later");
+}
+
+static int hint_limit(const struct image_pull_error_info *info, const char *registry, int logged_in,
+	const struct image_pull_sink *sink)
+{
+	const char *limit = INFO(info, rate_limit);
+	cleanup_free char *when = span(INFO(info, retry_after));
+	size_t size = limit ? strcspn(limit, ";") : 0;
+	/* Docker Hub's "100;w=21600": that many in so many seconds */
+	const char *window = size ? strstr(limit + size, "w=") : NULL;
+	long long seconds = window ? strtoll(window + 2, NULL, 10) : 0;
+	cleanup_free char *many = seconds > 0 && seconds <= 365 * 86400
+					  ? str_printf(" to %.*s in %lld %s", (int)size, limit,
+						    seconds % 3600 ? seconds : seconds / 3600,
+						    seconds % 3600 ? "s" : "h")
+					  : strdup("");
+
+	if (!when || !many)
+		return sink_no_memory(sink);
+	return sink_textf(sink, "%s limits how much may be pulled%s%s: try again %s%s", registry,
+		logged_in ? "" : " without credentials", many, when,
+		logged_in ? "" : ", or log in");
+}
+
 int towline_error_hint(const struct image_pull_error_info *info, const char *registry,
 	int logged_in, const struct image_pull_sink *sink)
 {
 	if (info->cancelled)
 		return IMAGE_PULL_NOT_FOUND;
 	if (has_code(info, "TOOMANYREQUESTS") || info->http_status == 429)
-		return sink_textf(sink, "%s limits how much may be pulled%s", registry,
-			logged_in ? ": try again later"
-				  : " without credentials: try again later, or log in");
+		return hint_limit(info, registry, logged_in, sink);
 	if (has_code(info, "UNAUTHORIZED") || info->http_status == 401 ||
 		says(info, "no basic auth credentials"))
 		return hint_login(registry, logged_in, sink);

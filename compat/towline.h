@@ -108,6 +108,7 @@ struct towline_config {
 	 * "connect-timeout-ms", "stall-timeout-ms", "pull-timeout-ms"}. */
 	struct image_pull_limits limits;
 	const struct towline_registry *const *registries; /* "registries", NULL-terminated */
+	const struct image_pull_network *network;         /* "network" */
 };
 /* path NULL: $XDG_CONFIG_HOME/towline/engine.json (or ~/.config/...) when not root, then
  * /etc/towline/engine.json, then built-in defaults. A path that is given must exist. Unknown keys

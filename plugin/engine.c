@@ -471,6 +471,24 @@ bool engine_image_exists(const struct image_pull_image_store *store, const char 
 	return answer_end(&a, store->get(store->context, id, &a.sink), NULL) == 0;
 }
 
+static int take_bytes(void *arg, const void *data, size_t size)
+{
+	struct buf *b = arg;
+
+	buf_free(b);
+	buf_append(b, size ? data : "", size);
+	return b->oom ? -1 : 0;
+}
+
+int engine_image_get(const struct image_pull_image_store *store, const char *id, struct buf *ret,
+	struct error **reterr)
+{
+	struct answer a;
+
+	answer_init(&a, take_bytes, ret);
+	return answer_end(&a, store->get(store->context, id, &a.sink), reterr);
+}
+
 struct rootfs_taker {
 	struct rootfs *rootfs;
 	bool typed;

@@ -47,6 +47,9 @@ int engine_image_put(const struct image_pull_image_store *store, const void *con
 	char **ret_id, struct error **reterr);
 /* Is there an image with this ID? As in the original, a failure to say counts as no. */
 bool engine_image_exists(const struct image_pull_image_store *store, const char *id);
+/* Its configuration. */
+int engine_image_get(const struct image_pull_image_store *store, const char *id, struct buf *ret,
+	struct error **reterr);
 /* RootFSFromConfig: *ret is NULL if the configuration has none. */
 int engine_rootfs_from_config(const struct image_pull_image_store *store, const void *config,
 	size_t size, struct rootfs **ret, struct error **reterr);

@@ -379,6 +379,33 @@ struct image_pull_limits {
 	uint32_t pull_timeout_ms;          /* a whole pull; default: none */
 };
 
+/* 429 and 503 are not the end: the request is sent again, after the time that the answer's
+ * Retry-After gives, else after one that doubles each time, with jitter. */
+#define IMAGE_PULL_NETWORK_RETRY_AFTER 1u
+/* A tag is asked for by HEAD first; if the reference store has this digest and the image already,
+ * nothing else is asked. */
+#define IMAGE_PULL_NETWORK_HEAD_FIRST 2u
+/* Token servers at link-local and metadata addresses are asked as any other. */
+#define IMAGE_PULL_NETWORK_LINK_LOCAL_REALMS 4u
+
+/* Since ABI 1.1. How the plugin behaves under strain where it is to be otherwise than the original.
+ * 0 in any member: as the original. */
+struct image_pull_network {
+	size_t struct_size;
+	uint32_t flags;             /* IMAGE_PULL_NETWORK_... */
+	uint32_t max_retries;       /* RETRY_AFTER: of one request; 0: 5 */
+	uint32_t max_retry_wait_ms; /* an answer that asks for more is the end; 0: 60000 */
+	uint32_t retry_backoff_ms;  /* the first wait where the answer names none; 0: 1000 */
+	uint32_t tls_timeout_ms;    /* of a TLS handshake; 0: 10000 */
+	uint32_t header_timeout_ms; /* from a request to its answer's header; 0: none */
+	/* A layer that comes slower than min_speed bytes a second, for min_speed_ms (0: 10000), is
+	 * asked for anew, from where it had come to. Time in which the plugin itself did not read
+	 * does not count. */
+	uint32_t min_speed_ms;
+	uint64_t min_speed;
+	uint64_t max_speed; /* bytes a second of all blobs of the instance together */
+};
+
 struct image_pull_options {
 	size_t struct_size;
 	/* The header User-Agent; NULL: "towline/VERSION". */
@@ -403,7 +430,8 @@ struct image_pull_options {
 	/* What the machine is, in Go's words; NULL: as compiled ("linux", "amd64"). */
 	const char *runtime_os;
 	const char *runtime_architecture;
-	const struct image_pull_limits *limits; /* NULL: the defaults */
+	const struct image_pull_limits *limits;   /* NULL: the defaults */
+	const struct image_pull_network *network; /* since ABI 1.1; NULL: as the original */
 };
 
 /* What the engine offers. The tables are copied by create; their contexts must outlive the
@@ -482,6 +510,11 @@ struct image_pull_error_info {
 	const struct image_pull_attempt *const
 		*attempts; /* every endpoint that was tried, in order */
 	size_t nattempts;
+	/* Since ABI 1.1: what the endpoint said of its limits last, as it wrote it ("100;w=21600",
+	 * "0;w=21600"); "" if nothing. */
+	const char *rate_limit;
+	const char *rate_limit_remaining;
+	int64_t retry_after; /* seconds; 0: it did not say */
 };
 
 /* ---- the plugin

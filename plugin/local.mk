@@ -84,10 +84,13 @@ plugin_libpull_a_SOURCES = \
 	plugin/registry/http_gunzip.c \
 	plugin/registry/http_internal.h \
 	plugin/registry/http_loop.c \
+	plugin/registry/http_policy.c \
 	plugin/registry/http_proxy.c \
 	plugin/registry/http_tls.c \
 	plugin/registry/http_trust.c \
 	plugin/registry/http_x509.c \
+	plugin/registry/notes.c \
+	plugin/registry/notes.h \
 	plugin/registry/repository.c \
 	plugin/registry/repository.h \
 	plugin/registry/repository_internal.h \

@@ -158,12 +158,33 @@ static int resolve(
 	return code == IMAGE_PULL_OK && !call.failed ? 0 : -1;
 }
 
+static struct http_policy network_policy(const struct image_pull_network *given)
+{
+	struct image_pull_network n;
+
+	table_copy(&n, sizeof(n), given);
+	return (struct http_policy){
+		.retry_after = n.flags & IMAGE_PULL_NETWORK_RETRY_AFTER,
+		.head_first = n.flags & IMAGE_PULL_NETWORK_HEAD_FIRST,
+		.link_local_realms = n.flags & IMAGE_PULL_NETWORK_LINK_LOCAL_REALMS,
+		.max_retries = n.max_retries,
+		.max_retry_wait_ms = n.max_retry_wait_ms,
+		.retry_backoff_ms = n.retry_backoff_ms,
+		.tls_timeout_ms = n.tls_timeout_ms,
+		.header_timeout_ms = n.header_timeout_ms,
+		.min_speed_ms = n.min_speed_ms,
+		.min_speed = n.min_speed,
+		.max_speed = n.max_speed,
+	};
+}
+
 static int create_http_client(struct image_pull_instance *instance, struct error **reterr)
 {
 	const struct image_pull_options *o = &instance->tables.options;
 	const struct image_pull_limits *l = &instance->tables.limits;
 	/* As Go: a CGI script's client could set HTTP_PROXY by a header. */
 	const char *upper = getenv("REQUEST_METHOD") ? "http_proxy" : "HTTP_PROXY";
+	const struct http_policy policy = network_policy(o->network);
 	const struct http_options options = {
 		.user_agent = o->user_agent ? o->user_agent : "towline/" PACKAGE_VERSION,
 		.ca_bundle = o->ca_bundle,
@@ -176,6 +197,7 @@ static int create_http_client(struct image_pull_instance *instance, struct error
 		.connect_timeout_ms =
 			l->connect_timeout_ms ? l->connect_timeout_ms : DEFAULT_CONNECT_TIMEOUT_MS,
 		.stall_timeout_ms = l->stall_timeout_ms,
+		.policy = &policy,
 	};
 
 	instance->http = http_client_new(&options, reterr);

@@ -43,6 +43,8 @@ static const struct image_pull_error no_memory = {
 			.message = "cannot allocate memory",
 			.endpoint = "",
 			.registry_code = "",
+			.rate_limit = "",
+			.rate_limit_remaining = "",
 		},
 };
 
@@ -132,6 +134,8 @@ struct image_pull_error *plugin_error_new(
 	info->error_class = (int)error_class_of(err);
 	info->cancelled = cancelled;
 	info->endpoint = "";
+	info->rate_limit = error->report.notes.rate_limit;
+	info->rate_limit_remaining = error->report.notes.rate_remaining;
 	find_answer(err, &info->http_status, &code);
 	error->registry_code = strdup(code ? code : "");
 	if (!error->registry_code)
@@ -139,6 +143,8 @@ struct image_pull_error *plugin_error_new(
 	info->registry_code = error->registry_code;
 	if (report) {
 		info->phase = report->phase;
+		error->report.notes = report->notes;
+		info->retry_after = report->notes.retry_after;
 		if (report->endpoint) {
 			error->report.endpoint = strdup(report->endpoint);
 			if (!error->report.endpoint)

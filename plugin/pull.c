@@ -48,6 +48,7 @@ void pull_report_endpoint(struct pull_report *r, const char *url)
 {
 	free(r->endpoint);
 	r->endpoint = strdup(url);
+	r->notes = (struct registry_notes){.retry_after = 0};
 	r->phase = IMAGE_PULL_PHASE_PING;
 }
 

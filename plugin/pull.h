@@ -8,6 +8,7 @@
 #include "image/reference.h"
 #include "image_pull.h"
 #include "registry/http.h"
+#include "registry/repository.h"
 #include "xfer/download.h"
 
 /* What one pull works with: ImagePullConfig. Tables are full-size copies; absent ones have NULL
@@ -48,6 +49,7 @@ struct pull_report {
 	char *endpoint; /* the current one */
 	struct pull_attempt *attempts;
 	size_t nattempts;
+	struct registry_notes notes; /* of the current endpoint */
 };
 void pull_report_free(struct pull_report *r); /* leaves it empty */
 /* The endpoint that is tried from now on, and how it ended. */

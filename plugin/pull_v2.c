@@ -374,6 +374,50 @@ static int tell_pulled(const struct pull_config *config, const struct reference 
 	return 0;
 }
 
+/* ---- asking by HEAD whether anything is new */
+
+static bool same_platform(const struct pull_config *config, const char *id)
+{
+	const struct platform *asked = config->platform, *wanted = &config->runtime;
+	cleanup_free char *buffer = NULL;
+	cleanup_buf struct buf json = {0};
+	struct platform have;
+
+	if (asked && *asked->os && *asked->architecture)
+		wanted = asked;
+	else if (asked)
+		return false;
+	return engine_image_get(config->image_store, id, &json, NULL) == 0 &&
+	       platform_from_config(
+		       json.data, json.size, config->runtime.os, &have, &buffer, NULL) == 0 &&
+	       !strcmp(have.os, wanted->os) && !strcmp(have.architecture, wanted->architecture) &&
+	       (!*wanted->variant || !strcmp(have.variant, wanted->variant));
+}
+
+/* Does the tag name what the engine has under this name and digest? Whatever speaks against it, or
+ * goes wrong, is no error: then the manifest is asked for. */
+static bool is_known(struct v2_puller *p, const struct reference *ref, struct pulled *ret)
+{
+	const struct image_pull_reference_store *store = p->config->reference_store;
+	cleanup_reference struct reference *name = NULL, *digest_ref = NULL;
+	cleanup_free char *by_tag = NULL, *by_digest = NULL;
+
+	if (!store->get || !store->add_tag || !store->add_digest || reference_is_canonical(ref) ||
+		!reference_is_tagged(ref) || engine_reference_get(store, ref, &by_tag, NULL) < 0 ||
+		!same_platform(p->config, by_tag))
+		return false;
+	p->config->report->phase = IMAGE_PULL_PHASE_MANIFEST;
+	if (repository_manifest_digest(
+		    p->repo, p->config->request_ctx, ref->tag, ret->manifest_digest, NULL) < 0 ||
+		reference_trim_named(ref, &name, NULL) < 0 ||
+		reference_with_digest(name, ret->manifest_digest, &digest_ref, NULL) < 0 ||
+		engine_reference_get(store, digest_ref, &by_digest, NULL) < 0 ||
+		strcmp(by_tag, by_digest) != 0)
+		return false;
+	ret->id = steal_ptr(&by_tag);
+	return true;
+}
+
 static int pull_v2_tag(
 	struct v2_puller *p, const struct reference *ref, bool *ret_updated, struct error **reterr)
 {
@@ -388,20 +432,26 @@ static int pull_v2_tag(
 
 	if (!familiar || !familiar_name)
 		return error_set(reterr, &error_no_memory);
-	if (get_manifest(p, ref, &m, reterr) < 0)
-		return -1;
-	if ((m->kind == MANIFEST_SCHEMA2 || m->kind == MANIFEST_OCI) &&
-		check_config_type(config, m->config.media_type, reterr) < 0)
-		return -1;
-	/* An answer: the registry on the other side does speak v2. */
-	p->confirmed_v2 = true;
+	if (http_client_policy(config->http)->head_first && is_known(p, ref, &image)) {
+		p->confirmed_v2 = true;
+	} else {
+		if (get_manifest(p, ref, &m, reterr) < 0)
+			return -1;
+		if ((m->kind == MANIFEST_SCHEMA2 || m->kind == MANIFEST_OCI) &&
+			check_config_type(config, m->config.media_type, reterr) < 0)
+			return -1;
+		/* An answer: the registry on the other side does speak v2. */
+		p->confirmed_v2 = true;
+	}
 	log_debug(config->log, "Pulling ref from V2 registry: %s", familiar);
 	pulling = str_printf("Pulling from %s", familiar_name);
-	if (!pulling)
+	if (!pulling) {
+		free(image.id);
 		return error_set(reterr, &error_no_memory);
+	}
 	progress_message(
 		config->output, reference_is_canonical(ref) ? ref->digest : ref->tag, pulling);
-	if (pull_manifest(p, ref, m, &image, reterr) < 0)
+	if (m && pull_manifest(p, ref, m, &image, reterr) < 0)
 		return -1;
 	digest = str_printf("Digest: %s", image.manifest_digest);
 	if (!digest) {
@@ -512,6 +562,8 @@ int v2_puller_pull(const struct pull_config *config, const struct pull_endpoint 
 		return error_set(reterr, err);
 	}
 	r = pull_v2_repository(&p, ref, &err);
+	repository_notes(p.repo, &config->report->notes);
+	repository_quiet(p.repo);
 	repository_unref(p.repo);
 	if (r == 0)
 		return 0;

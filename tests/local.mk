@@ -26,12 +26,13 @@ tests_test_fetch_SOURCES = $(DOWNLOAD_FAKES) tests/test_fetch.c
 endif
 
 if HAVE_CMOCKA
-TESTS += tests/test_challenge tests/test_digest tests/test_errcode tests/test_errors tests/test_platform tests/test_reference
-check_PROGRAMS += tests/test_challenge tests/test_digest tests/test_errcode tests/test_errors tests/test_platform tests/test_reference
+TESTS += tests/test_challenge tests/test_digest tests/test_errcode tests/test_errors tests/test_notes tests/test_platform tests/test_reference
+check_PROGRAMS += tests/test_challenge tests/test_digest tests/test_errcode tests/test_errors tests/test_notes tests/test_platform tests/test_reference
 tests_test_challenge_SOURCES = tests/test_challenge.c tests/random.h
 tests_test_digest_SOURCES = tests/test_digest.c tests/random.h
 tests_test_errcode_SOURCES = tests/test_errcode.c tests/random.h
 tests_test_errors_SOURCES = tests/test_errors.c tests/random.h
+tests_test_notes_SOURCES = tests/test_notes.c
 tests_test_platform_SOURCES = tests/test_platform.c tests/random.h
 tests_test_reference_SOURCES = tests/test_reference.c tests/random.h
 endif
@@ -135,7 +136,7 @@ TESTS += tests/conformance/check.py tests/adversarial/check.py tests/integration
 
 # The command line, against real registries on the loopback.
 TESTS += tests/integration/cli.py tests/integration/memory.py tests/integration/processes.py tests/integration/registries.py \
-	tests/integration/trees.py
+	tests/integration/strain.py tests/integration/trees.py
 
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py

@@ -88,6 +88,11 @@ static void refused(void **state)
 			":3: invalid character '}' looking for beginning of object key string"},
 		{"{\"data-root\": \"/a\"}\nx", ":2: invalid character 'x' after top-level value"},
 		{"{\n\"data-root\": \"/a\"\n", ":2: unexpected end of JSON input"},
+		{"{\"network\": {\"retry-after\": 1}}",
+			":1: \"network.retry-after\": a boolean is expected, not a number"},
+		{"{\"network\": {\"max-speed\": 0}}",
+			":1: \"network.max-speed\": 0 is not a whole number from 1 to "
+			"9223372036854"},
 		{"{\"registries\": {}}", ":1: \"registries\": an array is expected, not an object"},
 		{"{\"registries\": [\n{\"location\": \"x\"}]}",
 			":2: \"registries[0]\": an entry needs a prefix"},
@@ -252,6 +257,45 @@ static void registries(void **state)
 	folder_remove(folder);
 }
 
+static void network(void **state)
+{
+	static const char text[] =
+		"{\"network\": {\"retry-after\": true, \"head-first\": true, "
+		"\"link-local-realms\": "
+		"true, \"max-retries\": 1, \"max-retry-wait-ms\": 2, \"retry-backoff-ms\": 3, "
+		"\"tls-timeout-ms\": 4, \"header-timeout-ms\": 5, \"min-speed\": 6, "
+		"\"min-speed-time-ms\": 7, \"max-speed\": 8}}";
+	char *folder = folder_make();
+	const struct towline_config *c = NULL;
+	const struct image_pull_network *n;
+	struct towline_text answer;
+	int code = load(folder, text, &c, &answer);
+
+	(void)state;
+	if (code != IMAGE_PULL_OK)
+		fail_msg("%s", towline_text_message(&answer, code));
+	n = c->network;
+	assert_int_equal(n->struct_size, sizeof(*n));
+	assert_int_equal(n->flags, IMAGE_PULL_NETWORK_RETRY_AFTER | IMAGE_PULL_NETWORK_HEAD_FIRST |
+					   IMAGE_PULL_NETWORK_LINK_LOCAL_REALMS);
+	assert_int_equal(n->max_retries, 1);
+	assert_int_equal(n->max_retry_wait_ms, 2);
+	assert_int_equal(n->retry_backoff_ms, 3);
+	assert_int_equal(n->tls_timeout_ms, 4);
+	assert_int_equal(n->header_timeout_ms, 5);
+	assert_int_equal(n->min_speed, 6);
+	assert_int_equal(n->min_speed_ms, 7);
+	assert_int_equal(n->max_speed, 8);
+	towline_config_free(c);
+	towline_text_free(&answer);
+	assert_int_equal(
+		load(folder, "{\"network\": {\"head-first\": false}}", &c, &answer), IMAGE_PULL_OK);
+	assert_int_equal(c->network->flags, 0);
+	towline_config_free(c);
+	towline_text_free(&answer);
+	folder_remove(folder);
+}
+
 static void defaults(void **state)
 {
 	char *folder = folder_make();
@@ -330,6 +374,7 @@ int main(void)
 		cmocka_unit_test(refused),
 		cmocka_unit_test(everything),
 		cmocka_unit_test(registries),
+		cmocka_unit_test(network),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(search),
 	};

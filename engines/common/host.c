@@ -40,6 +40,7 @@ int host_instance(const struct host_parts *parts, struct image_pull_instance **r
 		.no_proxy = config->no_proxy,
 		.temp_dir = config->temp_dir,
 		.limits = &limits,
+		.network = config->network,
 	};
 	const struct image_pull_engine engine = {
 		.struct_size = sizeof(engine),

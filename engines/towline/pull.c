@@ -118,6 +118,10 @@ static void explain(
 	if (*status || *info->registry_code)
 		note("HTTP status: %s, code: %s", *status ? status : "none",
 			*info->registry_code ? info->registry_code : "none");
+	if (IMAGE_PULL_HAS(info, struct image_pull_error_info, rate_limit_remaining) &&
+		*info->rate_limit)
+		note("rate limit: %s, remaining: %s", info->rate_limit,
+			*info->rate_limit_remaining ? info->rate_limit_remaining : "not said");
 	for (size_t i = 0; info->nattempts > 1 && i < info->nattempts; i++)
 		note("tried %s: %s", info->attempts[i]->endpoint, info->attempts[i]->message);
 	if (*hint)

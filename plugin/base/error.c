@@ -28,6 +28,7 @@ SENTINEL(err_unexpected_eof, "unexpected EOF", CLASS_NONE);
 SENTINEL(err_enospc, "no space left on device", CLASS_NONE);
 SENTINEL(err_esrch, "no such process", CLASS_NONE);
 SENTINEL(err_wrong_code_for_byte_range, "expected HTTP 206 from byte range request", CLASS_NONE);
+SENTINEL(err_too_slow, "the data comes too slowly: i/o timeout", CLASS_NONE);
 SENTINEL(err_reference_does_not_exist, "reference does not exist", CLASS_NOT_FOUND);
 
 struct error *error_sentinel(const char *go_name)

@@ -88,7 +88,9 @@ extern struct error err_unexpected_eof;            /* io.ErrUnexpectedEOF */
 extern struct error err_enospc;                    /* syscall.ENOSPC */
 extern struct error err_esrch;                     /* syscall.ESRCH */
 extern struct error err_wrong_code_for_byte_range; /* transport.ErrWrongCodeForByteRange */
-extern struct error err_reference_does_not_exist;  /* refstore.ErrDoesNotExist: class NotFound */
+/* Ours. */
+extern struct error err_too_slow; /* a blob came slower than the engine puts up with */
+extern struct error err_reference_does_not_exist; /* refstore.ErrDoesNotExist: class NotFound */
 
 /* The sentinel with this Go name ("io.EOF"), or NULL. For tests that build trees from recorded
  * ones. */

@@ -253,3 +253,23 @@ void go_time_append(struct buf *b, const struct go_time *t)
 		minutes = -minutes;
 	buf_appendf(b, "%02d:%02d", minutes / 60, minutes % 60);
 }
+
+/* ---- on the clock */
+
+static int64_t days_from_civil(int64_t y, int m, int d)
+{
+	int64_t era, yoe, doy;
+
+	y -= m <= 2;
+	era = (y >= 0 ? y : y - 399) / 400;
+	yoe = y - era * 400;
+	doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+int64_t go_time_unix_ms(const struct go_time *t)
+{
+	return ((days_from_civil(t->year, t->month, t->day) * 24 + t->hour) * 60 + t->minute) *
+		       60000 +
+	       (t->second - t->offset) * (int64_t)1000 + t->nanosecond / 1000000;
+}

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct buf;
 struct error;
@@ -20,6 +21,8 @@ struct go_time {
  * "...": cannot parse "..." as "..."`. */
 int go_time_unmarshal_json(
 	const char *text, size_t size, struct go_time *ret, struct error **reterr);
+/* Milliseconds since 1970. */
+int64_t go_time_unix_ms(const struct go_time *t);
 /* RFC 3339 with as many digits of the second as are needed, no quotes. */
 void go_time_append(struct buf *b, const struct go_time *t);
 

@@ -194,30 +194,12 @@ char *auth_query_value(const char *query, const char *name)
 
 /* ---- the answer */
 
-static int64_t days_from_civil(int64_t y, int m, int d)
-{
-	int64_t era, yoe, doy;
-
-	y -= m <= 2;
-	era = (y >= 0 ? y : y - 399) / 400;
-	yoe = y - era * 400;
-	doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
-}
-
-static int64_t unix_ms(const struct go_time *t)
-{
-	return ((days_from_civil(t->year, t->month, t->day) * 24 + t->hour) * 60 + t->minute) *
-		       60000 +
-	       (t->second - t->offset) * (int64_t)1000 + t->nanosecond / 1000000;
-}
-
 /* Go's time.Time.IsZero. */
 static bool is_zero(const struct go_time *t)
 {
 	static const struct go_time zero = {.year = 1, .month = 1, .day = 1};
 
-	return !t->set || unix_ms(t) == unix_ms(&zero);
+	return !t->set || go_time_unix_ms(t) == go_time_unix_ms(&zero);
 }
 
 int64_t auth_now_ms(void)
@@ -241,7 +223,8 @@ static int64_t expiration(const struct token_request *r, const struct token_resp
 	 * here */
 	if (__builtin_mul_overflow(seconds, 1000, &ms) ||
 		__builtin_add_overflow(
-			is_zero(&t->issued_at) ? auth_now_ms() : unix_ms(&t->issued_at), ms, &at))
+			is_zero(&t->issued_at) ? auth_now_ms() : go_time_unix_ms(&t->issued_at), ms,
+			&at))
 		return INT64_MAX;
 	return at;
 }
@@ -348,7 +331,7 @@ static int fetch_with_oauth(const struct token_request *r, const struct context 
 	struct http_request request = {.method = "POST",
 		.url = realm,
 		.headers = &headers,
-		.no_link_local = true,
+		.no_link_local = !http_client_policy(r->transport->client)->link_local_realms,
 		.timeout_ms = TOKEN_TIMEOUT_MS};
 	int rc;
 
@@ -383,7 +366,7 @@ static int fetch_with_basic_auth(const struct token_request *r, const struct con
 	struct url with_query = *realm;
 	struct http_request request = {.method = "GET",
 		.headers = &headers,
-		.no_link_local = true,
+		.no_link_local = !http_client_policy(r->transport->client)->link_local_realms,
 		.timeout_ms = TOKEN_TIMEOUT_MS};
 	int rc = 0;
 

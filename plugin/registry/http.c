@@ -41,6 +41,7 @@ struct http_client *http_client_new(const struct http_options *options, struct e
 	client->queue_tail = &client->queue;
 	client->resolve = options->resolve;
 	client->resolve_context = options->resolve_context;
+	http_policy_init(&client->policy, options->policy);
 	http_client_set_timeouts(client, options->connect_timeout_ms, options->stall_timeout_ms);
 	pthread_mutex_init(&client->lock, NULL);
 	if (cond_init(&client->idle) < 0) {
@@ -357,6 +358,8 @@ static ssize_t read_raw(void *arg, void *buf, size_t size, struct error **reterr
 			return error_set(reterr, error_ref(cancel_error(source->ctx->cancel)));
 		done = atomic_load(&x->done); /* before the ring: nothing comes after it */
 		n = ring_take(x, buf, size);
+		if (n > 0 && x->blob && http_speed_wait(x->client, source->ctx, n) < 0)
+			return error_set(reterr, error_ref(cancel_error(source->ctx->cancel)));
 		if (n > 0)
 			return (ssize_t)n;
 		if (done)
@@ -374,6 +377,8 @@ ssize_t http_response_read(struct http_response *response, const struct context 
 
 	if (size == 0)
 		return 0;
+	if (x->blob)
+		size = http_speed_slice(x->client, size);
 	if (!x->decode)
 		return read_raw(&source, buf, size, reterr);
 	if (!x->gunzip) {

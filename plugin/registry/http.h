@@ -44,6 +44,14 @@ int http_tls_add_certificate(struct http_tls *tls, const void *cert, size_t cert
 struct http_tls *http_tls_ref(struct http_tls *tls);
 void http_tls_unref(struct http_tls *tls);
 
+/* What struct image_pull_network says; 0 in a number: its default. */
+struct http_policy {
+	bool retry_after, head_first, link_local_realms;
+	uint32_t max_retries, max_retry_wait_ms, retry_backoff_ms;
+	uint32_t tls_timeout_ms, header_timeout_ms, min_speed_ms;
+	uint64_t min_speed, max_speed;
+};
+
 struct http_options {
 	const char *user_agent;
 	const char *ca_bundle; /* NULL: the system's */
@@ -54,6 +62,7 @@ struct http_options {
 	void *resolve_context;
 	const char *http_proxy, *https_proxy, *all_proxy, *no_proxy; /* "" or NULL: none; copied */
 	uint32_t connect_timeout_ms, stall_timeout_ms;
+	const struct http_policy *policy; /* NULL: the defaults */
 };
 
 struct http_client;
@@ -61,6 +70,8 @@ struct http_client;
 struct http_client *http_client_new(const struct http_options *options, struct error **reterr);
 /* Ends the loop, joins its threads. No request may be open. NULL is allowed. */
 void http_client_free(struct http_client *client);
+/* With the defaults filled in. */
+const struct http_policy *http_client_policy(const struct http_client *client);
 void http_client_set_timeouts(struct http_client *client, uint32_t connect_ms, uint32_t stall_ms);
 
 struct http_request {

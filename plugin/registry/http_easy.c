@@ -209,6 +209,7 @@ static void ring_put(struct exchange *x, const char *data, size_t n)
 	atomic_store(&x->head, head + n);
 	x->wake = true;
 	x->turn_bytes += n;
+	x->body_bytes += n;
 }
 
 /* An answer without a status line: curl takes it for HTTP/0.9, Go refuses it. */
@@ -269,6 +270,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
 	x->fd = fd;
+	x->connected_at = 0;
 	x->hooked = !http_needs_hook(x);
 	x->peeked = false;
 	if (!*x->dialled && address->family == AF_INET) {
@@ -339,6 +341,7 @@ static int on_request(void *arg, char *remote_ip, char *local_ip, int remote_por
 	if (answer == CURL_PREREQFUNC_OK) {
 		pthread_mutex_lock(&x->lock);
 		x->requested = true;
+		x->requested_at = monotonic_ms();
 		pthread_cond_broadcast(&x->cond);
 		pthread_mutex_unlock(&x->lock);
 	}
@@ -468,7 +471,7 @@ static int set_policy(struct exchange *x)
 	SET(CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_SECONDS);
 	/* overdue() counts; this one only spreads the time over several addresses */
 	SET(CURLOPT_CONNECTTIMEOUT_MS,
-		(long)x->connect_timeout_ms + HTTP_TLS_HANDSHAKE_TIMEOUT_MS + 1000);
+		(long)x->connect_timeout_ms + (long)x->client->policy.tls_timeout_ms + 1000);
 	/* on_ready verifies */
 	SET(CURLOPT_SSL_VERIFYPEER, 0L);
 	SET(CURLOPT_SSL_VERIFYHOST, 0L);

@@ -91,6 +91,12 @@ struct exchange {
 	size_t header_bytes;
 	struct buf junk; /* an answer that is no HTTP */
 	int64_t started, last_data, paused_since;
+	int64_t connected_at; /* when fd was seen to be connected; 0: not yet */
+	int64_t requested_at; /* when the request went out; 0: not yet */
+	uint64_t body_bytes;
+	/* where the time in which the speed is measured began; 0: not yet */
+	int64_t speed_since, speed_paused_ms;
+	uint64_t speed_bytes;
 	struct error *fault; /* why a callback of ours gave up */
 	bool wake;           /* the reader is to be told after this turn of the loop */
 	size_t turn_bytes;   /* that came in this turn */
@@ -145,9 +151,11 @@ struct http_client {
 	void *resolve_context;
 	struct http_proxies proxies;
 	_Atomic uint32_t connect_timeout_ms, stall_timeout_ms;
+	struct http_policy policy;
 
-	pthread_mutex_t lock; /* guards down to the blank line */
-	pthread_cond_t idle;  /* nlookups became 0 */
+	pthread_mutex_t lock;  /* guards down to the blank line */
+	int64_t speed_next_us; /* when the next bytes are due under max_speed */
+	pthread_cond_t idle;   /* nlookups became 0 */
 	bool running, stopping;
 	pthread_t thread;
 	struct exchange *queue, **queue_tail;
@@ -162,6 +170,16 @@ struct http_client {
 	int64_t next_check;
 	struct trust *trust;
 };
+
+/* ---- speed (http_policy.c) */
+
+void http_policy_init(struct http_policy *p, const struct http_policy *given);
+/* How much of size is to be read at once. */
+size_t http_speed_slice(const struct http_client *client, size_t size);
+/* Wait until n bytes that were read are due. -1: cancelled. */
+int http_speed_wait(struct http_client *client, const struct context *ctx, size_t n);
+/* The loop's thread: &err_too_slow, or NULL. */
+struct error *http_too_slow(struct exchange *x, int64_t now);
 
 /* Start the loop unless it runs. */
 int http_loop_start(struct http_client *client, struct error **reterr);

@@ -299,11 +299,16 @@ static void do_asked(struct http_client *client)
 
 /* ---- time limits that curl does not have */
 
-static bool reached(CURL *easy, CURLINFO info)
+/* Is there a connection to the other side, or to a proxy? curl itself says so only once TLS is
+ * through as well. */
+static bool connected(struct exchange *x, int64_t now)
 {
-	curl_off_t us = 0;
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof(peer);
 
-	return curl_easy_getinfo(easy, info, &us) == CURLE_OK && us > 0;
+	if (!x->connected_at && getpeername(x->fd, (struct sockaddr *)&peer, &size) == 0)
+		x->connected_at = now;
+	return x->connected_at != 0;
 }
 
 /* Why x has waited for too long; NULL if it has not. */
@@ -311,27 +316,27 @@ static struct error *overdue(struct exchange *x, int64_t now)
 {
 	uint32_t stall = atomic_load(&x->client->stall_timeout_ms);
 	uint32_t connect = x->connect_timeout_ms;
-	curl_off_t connected = 0;
+	uint32_t header = x->client->policy.header_timeout_ms;
 
 	if (x->deadline && now >= x->deadline)
 		return x->have_header ? error_plainf("context deadline exceeded (Client.Timeout or "
 						     "context cancellation "
 						     "while reading body)")
 				      : &err_context_deadline_exceeded;
-	if (!x->have_header && x->fd >= 0) {
-		if (!reached(x->easy, CURLINFO_CONNECT_TIME_T)) {
+	if (!x->have_header && x->fd >= 0 && !x->requested_at) {
+		if (!connected(x, now)) {
 			if (connect && now - x->started >= connect)
 				return http_dial_error(x, error_plainf("i/o timeout"));
-		} else if (x->https && !reached(x->easy, CURLINFO_APPCONNECT_TIME_T) &&
-			   curl_easy_getinfo(x->easy, CURLINFO_CONNECT_TIME_T, &connected) ==
-				   CURLE_OK &&
-			   now - x->started - connected / 1000 >= HTTP_TLS_HANDSHAKE_TIMEOUT_MS) {
+		} else if (x->https && !x->route.proxy &&
+			   now - x->connected_at >= x->client->policy.tls_timeout_ms) {
 			return error_plainf("net/http: TLS handshake timeout");
 		}
 	}
+	if (header && !x->have_header && x->requested_at && now - x->requested_at >= header)
+		return error_plainf("net/http: timeout awaiting response headers");
 	if (stall && !x->paused_since && now - x->last_data >= stall)
 		return error_plainf("no data received for %u ms: i/o timeout", stall);
-	return NULL;
+	return http_too_slow(x, now);
 }
 
 static void check_times(struct http_client *client, int64_t now)

@@ -12,7 +12,9 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/json_decode.h"
+#include "base/log.h"
 #include "base/url.h"
+#include "registry/notes.h"
 #include "registry/repository_internal.h"
 
 #define TAGS_BODY_LIMIT (4 << 20)
@@ -27,6 +29,12 @@ struct repository {
 	bool once;
 	pthread_mutex_t lock; /* guards dead */
 	struct error *dead;   /* why nothing is asked any more; NULL */
+	struct notes notes;
+	struct repository_log {
+		struct log log;
+		pthread_mutex_t lock; /* guards to */
+		struct log *to;       /* NULL: the pull that it was for has ended */
+	} log;
 	struct url root;
 	struct http_tls *tls;
 	struct header_list headers; /* metaHeaders */
@@ -38,6 +46,33 @@ struct repository {
 
 /* ---- making one */
 
+/* Transfers may use a repository for longer than the pull whose log it is. */
+static void write_log(struct log *log, enum log_level level, const char *text)
+{
+	struct repository_log *l = (struct repository_log *)log;
+
+	pthread_mutex_lock(&l->lock);
+	if (l->to)
+		l->to->write(l->to, level, text);
+	pthread_mutex_unlock(&l->lock);
+}
+
+void repository_quiet(struct repository *r)
+{
+	pthread_mutex_lock(&r->log.lock);
+	r->log.to = NULL;
+	pthread_mutex_unlock(&r->log.lock);
+}
+
+void repository_notes(struct repository *r, struct registry_notes *ret)
+{
+	pthread_mutex_lock(&r->notes.lock);
+	memcpy(ret->rate_limit, r->notes.limit, sizeof(ret->rate_limit));
+	memcpy(ret->rate_remaining, r->notes.remaining, sizeof(ret->rate_remaining));
+	ret->retry_after = r->notes.retry_after;
+	pthread_mutex_unlock(&r->notes.lock);
+}
+
 void repository_unref(struct repository *r)
 {
 	if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
@@ -48,6 +83,8 @@ void repository_unref(struct repository *r)
 	free(r->query);
 	error_unref(r->dead);
 	pthread_mutex_destroy(&r->lock);
+	pthread_mutex_destroy(&r->log.lock);
+	notes_destroy(&r->notes);
 	url_free(&r->root);
 	http_tls_unref(r->tls);
 	header_list_free(&r->headers);
@@ -98,6 +135,10 @@ static struct repository *repository_alloc(
 	}
 	atomic_init(&r->refs, 1);
 	pthread_mutex_init(&r->lock, NULL);
+	pthread_mutex_init(&r->log.lock, NULL);
+	r->log.log.write = write_log;
+	r->log.to = config->log;
+	notes_init(&r->notes);
 	r->once = config->once;
 	r->tls = http_tls_ref(config->tls);
 	if (copy_headers(config->meta_headers, &r->headers, reterr) < 0) {
@@ -111,7 +152,8 @@ static struct repository *repository_alloc(
 		.modifiers = r->modifiers,
 		.nmodifiers = 1,
 		.connect_timeout_ms = config->connect_timeout_ms,
-		.log = config->log};
+		.log = &r->log.log,
+		.notes = &r->notes};
 	if (config->ns && !(r->query = namespace_query(config->ns))) {
 		error_set(reterr, &error_no_memory);
 		repository_unref(r);
@@ -434,6 +476,36 @@ int repository_manifest(struct repository *r, const struct context *ctx, const c
 		rc = repository_do(r, ctx, &request, &response, reterr);
 	if (rc == 0)
 		rc = read_manifest(response, ctx, ret, reterr);
+	http_response_free(response);
+	header_list_free(&headers);
+	return rc;
+}
+
+int repository_manifest_digest(struct repository *r, const struct context *ctx, const char *tag,
+	char ret[DIGEST_MAX], struct error **reterr)
+{
+	cleanup_free char *url = NULL;
+	struct header_list headers = {0};
+	struct http_request request = {.method = "HEAD", .headers = &headers};
+	struct http_response *response = NULL;
+	const char *digest;
+	int rc;
+
+	rc = repository_url(r, "manifests", tag, &url, reterr);
+	if (rc == 0)
+		rc = add_accept(&headers, reterr);
+	request.url = url;
+	if (rc == 0)
+		rc = repository_do(r, ctx, &request, &response, reterr);
+	if (rc == 0) {
+		digest = header_get(&response->headers, "Docker-Content-Digest");
+		if (response->status != 200 || !digest ||
+			digest_validate(digest, strlen(digest), NULL) < 0)
+			rc = error_setf(reterr, "HEAD of %s gave %s and no digest", url,
+				response->status_line);
+		else
+			strcpy(ret, digest); /* a valid one fits */
+	}
 	http_response_free(response);
 	header_list_free(&headers);
 	return rc;

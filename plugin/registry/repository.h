@@ -24,7 +24,7 @@ struct repository_config {
 	struct http_tls *tls;
 	const struct header_list *meta_headers;
 	struct auth_config auth;
-	struct log *log;
+	struct log *log; /* until repository_quiet */
 };
 
 /* Refcounted: layer downloads of other threads hold it. Thread-safe. */
@@ -42,6 +42,15 @@ static inline void repository_unrefp(struct repository **r)
 /* As the original would have it, whatever the repository is called at this endpoint. */
 const struct reference *repository_named(const struct repository *r);
 
+/* Nothing more is logged: the log ends before the repository does. */
+void repository_quiet(struct repository *r);
+/* What its answers said of limits last. */
+struct registry_notes {
+	char rate_limit[128], rate_remaining[128]; /* "" if nothing */
+	int64_t retry_after;                       /* seconds; 0: not said */
+};
+void repository_notes(struct repository *r, struct registry_notes *ret);
+
 /* TagService.All, pages followed (same origin, 1000 at most, none twice). */
 struct tag_list {
 	char **items;
@@ -53,6 +62,9 @@ void tag_list_free(struct tag_list *tags);
 /* ManifestService.Get by tag or digest (the other is NULL). */
 int repository_manifest(struct repository *r, const struct context *ctx, const char *tag,
 	const char *digest, struct manifest **ret, struct error **reterr);
+/* By HEAD: the digest of what the tag names. An error where the answer does not say so. */
+int repository_manifest_digest(struct repository *r, const struct context *ctx, const char *tag,
+	char ret[DIGEST_MAX], struct error **reterr);
 /* BlobStore.Get: a small blob, 4 MiB at most. Not verified. */
 int repository_blob_get(struct repository *r, const struct context *ctx, const char *digest,
 	struct buf *ret, struct error **reterr);

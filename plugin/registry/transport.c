@@ -8,8 +8,10 @@
 #include "base/buf.h"
 #include "base/encoding.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/url.h"
 #include "registry/errcode.h"
+#include "registry/notes.h"
 
 #define MAX_REDIRECTS 10
 #define ERROR_BODY_LIMIT (64 << 10)
@@ -342,8 +344,33 @@ struct walk {
 	const struct http_request *request;
 	int64_t deadline; /* 0: none */
 	struct hop first, hop;
-	unsigned count; /* requests so far */
+	unsigned count;   /* requests so far */
+	unsigned retries; /* of this hop */
 };
+
+/* 1: the same again, at once; 0: r is the answer; -1: cancelled. */
+static int wait_if_busy(struct walk *w, struct http_response *r, struct error **reterr)
+{
+	const struct http_policy *policy = http_client_policy(w->t->client);
+	int64_t ms;
+
+	if (w->t->notes)
+		notes_take(w->t->notes, r, w->t->log);
+	if (!retry_wait_ms(policy, r, w->retries, &ms)) {
+		w->retries = 0;
+		return 0;
+	}
+	w->retries++;
+	log_info(w->t->log, "%s: %s, retrying in %lld ms (%u of %u)", r->url, r->status_line,
+		(long long)ms, w->retries, policy->max_retries);
+	transport_finish(r, w->ctx);
+	if (w->deadline)
+		w->deadline += ms;
+	if (context_sleep(w->ctx, ms) < 0)
+		return error_set(reterr, error_ref(cancel_error(w->ctx->cancel)));
+	w->count--;
+	return 1;
+}
 
 /* Follow r, which it frees. Errors are finished. */
 static int follow(struct walk *w, struct http_response *r, struct error **reterr)
@@ -375,6 +402,7 @@ static int run(struct walk *w, struct http_response **ret, struct error **reterr
 		struct error *err = NULL;
 		const char *location;
 		uint32_t timeout = 0;
+		int again;
 
 		if (w->deadline) {
 			int64_t left = w->deadline - monotonic_ms();
@@ -388,6 +416,11 @@ static int run(struct walk *w, struct http_response **ret, struct error **reterr
 				return error_set(reterr, err);
 			return fail(w->request, &w->hop.url, NULL, err, reterr);
 		}
+		again = wait_if_busy(w, r, reterr);
+		if (again < 0)
+			return -1;
+		if (again)
+			continue;
 		location = is_redirect(r, &w->hop) ? header_get(&r->headers, "Location") : NULL;
 		if (!location || !*location) {
 			*ret = r;

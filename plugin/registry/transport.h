@@ -8,6 +8,7 @@
 #include "registry/http.h"
 
 struct log;
+struct notes;
 
 /* Adds headers to one hop's request; url is that hop's. */
 struct modifier {
@@ -22,12 +23,14 @@ struct transport {
 	size_t nmodifiers;
 	uint32_t connect_timeout_ms; /* of each hop; 0: the client's */
 	struct log *log;
+	struct notes *notes; /* NULL: nobody wants to know */
 };
 
 /* http.Client.Do: follows up to 10 redirects, keeps the request's headers over them as Go does,
  * wraps failures in ERROR_URL (`Get "URL": ...`), but for a cancelled context's sentinel, which
  * comes bare. request->timeout_ms holds for all hops together. Beyond the original: where the
- * registry is verified, no redirect leads from https to http. */
+ * registry is verified, no redirect leads from https to http; 429 and 503 are waited for as the
+ * client's policy says. */
 int transport_do(const struct transport *t, const struct context *ctx,
 	const struct http_request *request, struct http_response **ret, struct error **reterr);
 

@@ -15,6 +15,8 @@
 /* A sink that keeps the connection paused for long (pause_ms) may be why the other end closes it,
  * once what had been sent before (in our ring and in the kernel's) was read. */
 #define PAUSE_BYTES (8 << 20)
+/* Connections that were left for being too slow and cost no try. */
+#define SLOW_RECONNECTS 3
 
 /* What was asked for again from further back (truncateDownloadFile in the original, which throws
  * away its file) is hashed up to pos and compared there: the sink's state outlives it. */
@@ -27,7 +29,8 @@ struct blob {
 	struct hasher *again; /* if at < pos: of the bytes before at, as they came lately */
 	int64_t size;         /* as the registry gives it; 0: not known */
 	int64_t since_pause;  /* bytes read since the last long pause; -1: there was none */
-	bool resume_now;      /* the connection died of a pause: no failure */
+	bool resume_now;      /* the connection died of a pause, or was too slow: no failure */
+	unsigned nslow;       /* how often it was */
 };
 
 /* One request's answer. */
@@ -205,6 +208,8 @@ static int copy(struct blob *b, struct answer *a, struct error **reterr)
 			b->resume_now = b->since_pause >= 0 && b->since_pause < PAUSE_BYTES &&
 					blob_reader_held_back_ms(b->reader) >= c->pause_ms &&
 					a->progress.current > 0;
+			if (err == &err_too_slow && b->nslow++ < SLOW_RECONNECTS)
+				b->resume_now = true;
 			return error_set(reterr, err);
 		}
 		if (n == 0)
@@ -375,7 +380,7 @@ static int try_once(struct blob *b, struct error **reterr)
 		r = ask(b, &err);
 		if (r < 0 && b->resume_now && !cancel_fired(c->ctx->cancel)) {
 			log_debug(transfer_log(c->transfer),
-				"connection lost while it was paused: %s", err->message);
+				"connection lost, going on at once: %s", err->message);
 			error_unref(err);
 			r = 2;
 		}
