@@ -138,6 +138,9 @@ TESTS += tests/conformance/check.py tests/adversarial/check.py tests/integration
 TESTS += tests/integration/cli.py tests/integration/memory.py tests/integration/processes.py tests/integration/registries.py \
 	tests/integration/strain.py tests/integration/trees.py
 
+# Other engines with their adapters: each skipped where it is not installed.
+TESTS += tests/integration/crun.py
+
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py
 EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/integration tests/suites.py tests/vectors

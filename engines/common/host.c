@@ -5,8 +5,13 @@
 
 #include "host.h"
 
+#include <errno.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int host_registry_service(const struct towline_config *config, const char *ca,
 	struct towline_registry_service **ret, const struct image_pull_sink *sink)
@@ -323,6 +328,68 @@ int host_pull(struct host *host, const struct host_request *request)
 	if (parts.plugin)
 		parts.plugin->destroy(instance);
 	towline_registry_service_free(parts.registry_service);
+	return n;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void)st;
+	(void)kind;
+	(void)at;
+	(void)remove(path); /* what stays is seen where its folder does */
+	return 0;
+}
+
+static int has_content(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void)path;
+	(void)at;
+	return kind == FTW_F && (!S_ISREG(st->st_mode) || st->st_size > 0);
+}
+
+bool host_rootfs_filled(const char *path)
+{
+	return nftw(path, has_content, 16, FTW_PHYS) == 1;
+}
+
+static int failed_errno(struct host *host, const char *path)
+{
+	char text[PATH_MAX + 128];
+
+	snprintf(text, sizeof(text), "%s: %s", path, strerror(errno));
+	return failed(host, text);
+}
+
+int host_rootfs(struct host *host, const char *path)
+{
+	size_t size = strlen(path);
+	struct towline_text text;
+	char *folder, *whole;
+	int n = 0;
+
+	while (size > 1 && path[size - 1] == '/')
+		size--;
+	folder = malloc(size + sizeof(".towline-XXXXXX"));
+	whole = malloc(size + sizeof(".towline-XXXXXX/rootfs"));
+	if (!folder || !whole) {
+		n = failed(host, "out of memory");
+	} else {
+		sprintf(folder, "%.*s.towline-XXXXXX", (int)size, path);
+		n = mkdtemp(folder) ? 0 : failed_errno(host, folder);
+	}
+	if (n == 0) {
+		sprintf(whole, "%s/rootfs", folder);
+		towline_text_init(&text);
+		n = judge(host, &text,
+			towline_rootfs(host->store, host->reference, whole, &text.sink));
+		if (n == 0 && !host_rootfs_filled(path))
+			(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+		if (n == 0 && rename(whole, path) < 0)
+			n = failed_errno(host, path);
+		(void)nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	}
+	free(folder);
+	free(whole);
 	return n;
 }
 

@@ -77,6 +77,14 @@ struct host_request {
  * a registry must be asked; its instance and threads are gone when this returns. 0, or -1 with the
  * plugin's message. */
 int host_pull(struct host *host, const struct host_request *request);
+/* Has a folder a file with something in it? Engines put links, empty files and folders into a root
+ * file system that is still to come. */
+bool host_rootfs_filled(const char *path);
+/* That image's root file system at path, where nothing is or a folder that is not filled. It is
+ * made beside its place and moved there once it is whole: a start that was killed leaves no half of
+ * one.
+ */
+int host_rootfs(struct host *host, const char *path);
 /* Never NULL. */
 const char *host_message(const struct host *host);
 void host_close(struct host *host);

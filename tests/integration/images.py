@@ -19,6 +19,27 @@ def free_port():
         return s.getsockname()[1]
 
 
+def is_static(path):
+    """No PT_INTERP among the program headers."""
+    with open(path, "rb") as f:
+        data = f.read(4096)
+    if data[:4] != b"\x7fELF":
+        return False
+    wide = data[4] == 2
+    order = "little" if data[5] == 1 else "big"
+    number = lambda at, size: int.from_bytes(data[at:at + size], order)
+    start, entry, count = (number(32, 8), number(54, 2), number(56, 2)) if wide else \
+        (number(28, 4), number(42, 2), number(44, 2))
+    return all(number(start + i * entry, 4) != 3 for i in range(count))
+
+
+def static_busybox():
+    """Its path, or None. scripts/deps unpacks one where the package can't be installed."""
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    candidates = (os.path.join(top, "build/packages/busybox-static/bin/busybox"), "/bin/busybox", "/usr/bin/busybox")
+    return next((p for p in candidates if os.path.exists(p) and is_static(p)), None)
+
+
 def tar_of(files):
     """{name: bytes | ("link", target) | None for a folder} as an uncompressed tar."""
     out = io.BytesIO()
