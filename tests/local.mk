@@ -139,7 +139,7 @@ TESTS += tests/integration/cli.py tests/integration/memory.py tests/integration/
 	tests/integration/strain.py tests/integration/trees.py
 
 # Other engines with their adapters: each skipped where it is not installed.
-TESTS += tests/integration/crun.py
+TESTS += tests/integration/crun.py tests/integration/dockerapi.py
 
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py

@@ -37,6 +37,7 @@ int command_fsck(struct cli *cli, int argc, char **argv);
 int command_rootfs(struct cli *cli, int argc, char **argv);
 int command_bundle(struct cli *cli, int argc, char **argv);
 int command_load(struct cli *cli, int argc, char **argv);
+int command_serve(struct cli *cli, int argc, char **argv);
 int command_save(struct cli *cli, int argc, char **argv);
 
 /* ---- cli.c: options */

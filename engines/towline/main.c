@@ -26,6 +26,7 @@ static const char help[] =
 	"  bundle REF DIR            an OCI runtime bundle; bundle --remove DIR\n"
 	"  load SRC                  from a docker-archive FILE or oci:DIR\n"
 	"  save REF TARGET           to one of these\n"
+	"  serve [--socket PATH] [--group GROUP]  answer Docker's client\n"
 	"options:\n"
 	"  --config FILE             engine.json; default: the user's, then /etc's\n"
 	"  --root DIR                the store, in place of engine.json's data-root\n"
@@ -64,6 +65,7 @@ static int run_command(struct cli *cli, int argc, char **argv)
 		{"bundle", command_bundle},
 		{"load", command_load},
 		{"save", command_save},
+		{"serve", command_serve},
 	};
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

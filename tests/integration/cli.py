@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The command line, against real registries on the loopback: what towline prints, how it ends, what it leaves."""
-import gzip
 import hashlib
-import http.server
 import json
 import os
 import pty
@@ -15,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import termios
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -717,70 +714,13 @@ def tls(site):
 
 # ---- interruptions
 
-class Stalling(http.server.BaseHTTPRequestHandler):
-    """A registry with one image, whose layer never ends."""
-    protocol_version = "HTTP/1.1"
-    layer = gzip.compress(os.urandom(1 << 20))
-    config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' % (b"0" * 64)
-    stalled = threading.Event()
-
-    def log_message(self, *args):
-        pass
-
-    def do_GET(self):
-        manifest = json.dumps({
-            "schemaVersion": 2, "mediaType": images.Site.SCHEMA2,
-            "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": len(self.config),
-                       "digest": "sha256:" + hashlib.sha256(self.config).hexdigest()},
-            "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": len(self.layer),
-                        "digest": "sha256:" + hashlib.sha256(self.layer).hexdigest()}]}).encode()
-        body, kind, stall = b"{}", "application/json", False
-        if "/manifests/" in self.path:
-            body, kind = manifest, images.Site.SCHEMA2
-        elif hashlib.sha256(self.config).hexdigest() in self.path:
-            body = self.config
-        elif "/blobs/" in self.path:
-            body, stall = self.layer, True
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if not stall:
-            self.wfile.write(body)
-            return
-        self.wfile.write(body[:len(body) // 2])
-        self.wfile.flush()
-        self.stalled.set()
-        self.rfile.read(1)  # until the other side goes away
-
-
-class QuietServer(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request, client_address):
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # the client is meant to go away
-            super().handle_error(request, client_address)
-
-
-class StallingServer:
-    def __enter__(self):
-        Stalling.stalled.clear()
-        self.server = QuietServer(("127.0.0.1", 0), Stalling)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return "127.0.0.1:%d/stalls:1" % self.server.server_address[1]
-
-    def __exit__(self, *args):
-        self.server.shutdown()
-        self.server.server_close()
-
-
 def interrupted(site):
     """Ctrl-C stops at once and leaves nothing visible"""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         store = Store(site)
-        with StallingServer() as name:
+        with images.StallingServer() as name:
             proc = store.start("pull", name)
-            check(Stalling.stalled.wait(WAIT), "the layer was never asked for")
+            check(images.Stalling.stalled.wait(WAIT), "the layer was never asked for")
             proc.send_signal(number)
             try:
                 out, err = proc.communicate(timeout=10)
@@ -797,9 +737,9 @@ def interrupted(site):
 def killed(site):
     """after a kill nothing is visible, and the next pull cleans up"""
     store = Store(site)
-    with StallingServer() as name:
+    with images.StallingServer() as name:
         proc = store.start("pull", name)
-        check(Stalling.stalled.wait(WAIT), "the layer was never asked for")
+        check(images.Stalling.stalled.wait(WAIT), "the layer was never asked for")
         proc.kill()
         proc.communicate()
     store.ok("pull", "-q", site.app("two"))

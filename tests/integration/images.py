@@ -2,6 +2,7 @@
 docker-registry on a free loopback port."""
 import gzip
 import hashlib
+import http.server
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 import urllib.request
 
@@ -237,3 +239,63 @@ class Site:
     def close(self):
         self.plain.close()
         self.locked.close()
+
+
+class Stalling(http.server.BaseHTTPRequestHandler):
+    """A registry with one image, whose layer never ends."""
+    protocol_version = "HTTP/1.1"
+    layer = gzip.compress(os.urandom(1 << 20))
+    config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' % (b"0" * 64)
+    stalled = threading.Event()
+    gone = threading.Event()  # whoever waited for the layer has closed the connection
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        manifest = json.dumps({
+            "schemaVersion": 2, "mediaType": Site.SCHEMA2,
+            "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": len(self.config),
+                       "digest": "sha256:" + hashlib.sha256(self.config).hexdigest()},
+            "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": len(self.layer),
+                        "digest": "sha256:" + hashlib.sha256(self.layer).hexdigest()}]}).encode()
+        body, kind, stall = b"{}", "application/json", False
+        if "/manifests/" in self.path:
+            body, kind = manifest, Site.SCHEMA2
+        elif hashlib.sha256(self.config).hexdigest() in self.path:
+            body = self.config
+        elif "/blobs/" in self.path:
+            body, stall = self.layer, True
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if not stall:
+            self.wfile.write(body)
+            return
+        self.wfile.write(body[:len(body) // 2])
+        self.wfile.flush()
+        self.stalled.set()
+        self.rfile.read(1)  # until the other side goes away
+        self.gone.set()
+
+
+class QuietServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # the client is meant to go away
+            super().handle_error(request, client_address)
+
+
+class StallingServer:
+    def __enter__(self):
+        Stalling.stalled.clear()
+        Stalling.gone.clear()
+        self.server = QuietServer(("127.0.0.1", 0), Stalling)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return "127.0.0.1:%d/stalls:1" % self.server.server_address[1]
+
+    def __exit__(self, *args):
+        self.server.shutdown()
+        self.server.server_close()
