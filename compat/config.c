@@ -24,6 +24,8 @@
 #define SYSTEM_FILE "/etc/towline/engine.json"
 #define DEFAULT_CONCURRENT_DOWNLOADS 3
 #define DEFAULT_DOWNLOAD_ATTEMPTS 5
+#define DEFAULT_RESUME_QUOTA ((uint64_t)10 << 30)
+#define DEFAULT_RESUME_MAX_AGE (7 * 24 * 3600)
 
 /* The public struct stands first, so that a pointer to it is one to the whole. */
 struct config {
@@ -227,6 +229,17 @@ int config_read_uint32(struct config_reader *r, const struct json_value *v, cons
 	return 0;
 }
 
+static int read_uint64(struct config_reader *r, const struct json_value *v, const char *key,
+	uint64_t *ret, struct error **reterr)
+{
+	int64_t n;
+
+	if (read_number(r, v, key, 1, INT64_MAX, &n, reterr) < 0)
+		return -1;
+	*ret = (uint64_t)n;
+	return 0;
+}
+
 /* ---- the keys
  * ------------------------------------------------------------------------------------------ */
 
@@ -271,6 +284,7 @@ LIST_KEY(read_insecure, insecure_registries, check_insecure)
 LIST_KEY(read_nondistributable, allow_nondistributable_artifacts, check_nondistributable)
 LIST_KEY(read_certs_dirs, certs_dirs, config_check_absolute)
 UINT32_KEY(read_attempts, max_download_attempts, 1)
+UINT32_KEY(read_resume_age, resume_max_age, 1)
 UINT32_KEY(read_connect_timeout, limits.connect_timeout_ms, 1)
 UINT32_KEY(read_stall_timeout, limits.stall_timeout_ms, 1)
 UINT32_KEY(read_pull_timeout, limits.pull_timeout_ms, 1)
@@ -289,12 +303,13 @@ static int read_downloads(
 static int read_layer_size(
 	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
 {
-	int64_t n;
+	return read_uint64(r, v, key, &CONFIG(r)->limits.max_layer_size, reterr);
+}
 
-	if (read_number(r, v, key, 1, INT64_MAX, &n, reterr) < 0)
-		return -1;
-	CONFIG(r)->limits.max_layer_size = (uint64_t)n;
-	return 0;
+static int read_resume_quota(
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
+{
+	return read_uint64(r, v, key, &CONFIG(r)->resume_quota, reterr);
 }
 
 int config_read_bool(struct config_reader *r, const struct json_value *v, const char *key, int *ret,
@@ -304,6 +319,12 @@ int config_read_bool(struct config_reader *r, const struct json_value *v, const 
 		return -1;
 	*ret = v->boolean;
 	return 0;
+}
+
+static int read_resume(
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
+{
+	return config_read_bool(r, v, key, &CONFIG(r)->resume, reterr);
 }
 
 static int read_loopback(
@@ -392,6 +413,9 @@ static const struct key keys[] = {
 	{"ca-bundle", read_ca_bundle},
 	{"user-agent", read_user_agent},
 	{"temp-dir", read_temp_dir},
+	{"resume", read_resume},
+	{"resume-quota", read_resume_quota},
+	{"resume-max-age", read_resume_age},
 	{"limits", read_object},
 	{"limits.max-layer-size", read_layer_size},
 	{"limits.connect-timeout-ms", read_connect_timeout},
@@ -519,6 +543,8 @@ static int set_defaults(struct config *c, struct error **reterr)
 	p->max_concurrent_downloads = DEFAULT_CONCURRENT_DOWNLOADS;
 	p->max_download_attempts = DEFAULT_DOWNLOAD_ATTEMPTS;
 	p->durable = 1;
+	p->resume_quota = DEFAULT_RESUME_QUOTA;
+	p->resume_max_age = DEFAULT_RESUME_MAX_AGE;
 	p->registries = no_registries;
 	p->network = &c->network;
 	c->network.struct_size = sizeof(c->network);

@@ -61,6 +61,8 @@ compat_libcompat_la_SOURCES = \
 	compat/oci_save.c \
 	compat/overlay_mount.c \
 	compat/overlay_mount.h \
+	compat/partials.c \
+	compat/partials.h \
 	compat/pem.c \
 	compat/pem.h \
 	compat/plugin_load.c \

@@ -8,8 +8,10 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "file.h"
 #include "image_remove.h"
 #include "images.h"
+#include "partials.h"
 #include "sink.h"
 #include "store.h"
 
@@ -206,7 +208,15 @@ static int prune_locked(void *arg, struct error **reterr)
 		.dry_run = p->options.dry_run,
 	};
 
-	if (layer_store_each_bundle(p->store->layers, take_bundle, p, reterr) < 0)
+	const struct partials_prune partials = {
+		.keep_age = p->options.keep_age,
+		.dry_run = p->options.dry_run,
+		.removed = say,
+		.arg = p,
+	};
+
+	if (partials_prune(p->store->partial_dir, &partials, &p->reclaimed, reterr) < 0 ||
+		layer_store_each_bundle(p->store->layers, take_bundle, p, reterr) < 0)
 		return -1;
 	if (small_enough(p, disk))
 		return 0;

@@ -372,6 +372,9 @@ static int open_parts(struct towline_store *store, bool tolerant, struct error *
 		image_store_sweep(store->images);
 		metadata_store_sweep(store->metadata);
 	}
+	store->partial_dir = file_join(store->root, PARTIAL_DIR);
+	if (!store->partial_dir)
+		return error_set(reterr, &error_no_memory);
 	return layer_store_open(&layers, &store->layers, reterr);
 }
 
@@ -454,6 +457,7 @@ void towline_store_close(struct towline_store *store)
 	image_store_free(store->images);
 	reference_store_free(store->references);
 	free(store->root);
+	free(store->partial_dir);
 	free(store);
 }
 
@@ -475,4 +479,11 @@ const struct image_pull_layer_store *towline_store_layers(struct towline_store *
 const struct image_pull_metadata_store *towline_store_metadata(struct towline_store *store)
 {
 	return &store->metadata_table;
+}
+
+const char *towline_store_partial_dir(struct towline_store *store)
+{
+	if (store->read_only || file_make_dirs(store->partial_dir, 0700, NULL) < 0)
+		return NULL;
+	return store->partial_dir;
 }

@@ -7,6 +7,7 @@
  *   image/overlay2/imagedb/...          image_store.h
  *   image/overlay2/distribution/...     metadata_store.h
  *   layers/...                          layer_store.h
+ *   partial/...                         partials.h
  *
  * Locks are taken in this order: lock, repositories.json.lock, those of the layer store. */
 #ifndef COMPAT_STORE_H
@@ -24,8 +25,10 @@
 
 struct error;
 
+#define PARTIAL_DIR "partial"
+
 struct towline_store {
-	char *root;
+	char *root, *partial_dir;
 	bool fast, read_only;
 	struct log log; /* writes to log_write; hand it on as &store->log */
 	void (*log_write)(void *context, int level, const char *message);

@@ -109,6 +109,9 @@ struct towline_config {
 	struct image_pull_limits limits;
 	const struct towline_registry *const *registries; /* "registries", NULL-terminated */
 	const struct image_pull_network *network;         /* "network" */
+	int resume;              /* "resume": keep blobs that are on the way for a later pull */
+	uint64_t resume_quota;   /* "resume-quota": bytes; default 10 GiB */
+	uint32_t resume_max_age; /* "resume-max-age": seconds; default a week */
 };
 /* path NULL: $XDG_CONFIG_HOME/towline/engine.json (or ~/.config/...) when not root, then
  * /etc/towline/engine.json, then built-in defaults. A path that is given must exist. Unknown keys
@@ -180,6 +183,9 @@ TOWLINE_API const struct image_pull_image_store *towline_store_images(struct tow
 TOWLINE_API const struct image_pull_layer_store *towline_store_layers(struct towline_store *store);
 TOWLINE_API const struct image_pull_metadata_store *towline_store_metadata(
 	struct towline_store *store);
+/* The store's folder for blobs on their way, as image_pull_options.partial_dir; it is made. NULL
+ * where the store is read-only or that fails. Lives as long as the store. */
+TOWLINE_API const char *towline_store_partial_dir(struct towline_store *store);
 
 /* What the store knows of one image. */
 struct towline_image {

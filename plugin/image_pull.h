@@ -432,6 +432,12 @@ struct image_pull_options {
 	const char *runtime_architecture;
 	const struct image_pull_limits *limits;   /* NULL: the defaults */
 	const struct image_pull_network *network; /* since ABI 1.1; NULL: as the original */
+	/* Since ABI 1.1. A folder in which blobs are kept while they are on the way, so that a
+	 * later pull, of this or another process, goes on where this one has ended. It has to be
+	 * there, and the engine's user's alone. NULL: what was on the way is fetched again. */
+	const char *partial_dir;
+	uint64_t partial_quota;   /* bytes of it; the oldest blobs make room; 0: no limit */
+	uint32_t partial_max_age; /* seconds since a blob's last byte; 0: no limit */
 };
 
 /* What the engine offers. The tables are copied by create; their contexts must outlive the

@@ -112,6 +112,8 @@ plugin_libpull_a_SOURCES = \
 	plugin/xfer/register.c \
 	plugin/xfer/ring.c \
 	plugin/xfer/ring.h \
+	plugin/xfer/partial.c \
+	plugin/xfer/partial.h \
 	plugin/xfer/spool.c \
 	plugin/xfer/spool.h \
 	plugin/xfer/stage.c \

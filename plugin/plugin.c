@@ -41,7 +41,7 @@ struct image_pull_instance {
 	struct http_client *http;
 	struct download_manager *downloads;
 	char *runtime_os, *runtime_architecture;
-	char *temp_dir;
+	char *temp_dir, *partial_dir;
 	atomic_uint pull_timeout_ms;
 	pthread_mutex_t lock; /* guards running and the list's links */
 	struct running_pull *running;
@@ -215,6 +215,7 @@ static int create_download_manager(struct image_pull_instance *instance, struct 
 		.retry_tick_ms = o->retry_tick_ms ? o->retry_tick_ms : DEFAULT_RETRY_TICK_MS,
 		.max_layer_size = l->max_layer_size,
 		.temp_dir = instance->temp_dir,
+		.partial = {instance->partial_dir, o->partial_quota, o->partial_max_age},
 		.retry_on_error = retry_on_error,
 	};
 
@@ -236,7 +237,10 @@ static int fill_instance(struct image_pull_instance *instance, struct error **re
 	instance->runtime_os = strdup(o->runtime_os ? o->runtime_os : RUNTIME_OS);
 	instance->runtime_architecture =
 		strdup(o->runtime_architecture ? o->runtime_architecture : RUNTIME_ARCHITECTURE);
-	if (!instance->temp_dir || !instance->runtime_os || !instance->runtime_architecture)
+	if (o->partial_dir && *o->partial_dir)
+		instance->partial_dir = strdup(o->partial_dir);
+	if (!instance->temp_dir || !instance->runtime_os || !instance->runtime_architecture ||
+		(o->partial_dir && *o->partial_dir && !instance->partial_dir))
 		return error_set(reterr, &error_no_memory);
 	if (create_http_client(instance, reterr) < 0 ||
 		create_download_manager(instance, reterr) < 0)
@@ -258,6 +262,7 @@ static void plugin_destroy(struct image_pull_instance *instance)
 	free(instance->runtime_os);
 	free(instance->runtime_architecture);
 	free(instance->temp_dir);
+	free(instance->partial_dir);
 	pthread_mutex_destroy(&instance->lock);
 	free(instance);
 }

@@ -36,7 +36,7 @@ int host_instance(const struct host_parts *parts, struct image_pull_instance **r
 {
 	const struct towline_config *config = parts->config;
 	struct image_pull_limits limits = config->limits;
-	const struct image_pull_options options = {
+	struct image_pull_options options = {
 		.struct_size = sizeof(options),
 		.user_agent = config->user_agent,
 		.ca_bundle = config->ca_bundle,
@@ -59,6 +59,11 @@ int host_instance(const struct host_parts *parts, struct image_pull_instance **r
 	};
 	struct image_pull_error *error = NULL;
 
+	if (config->resume) {
+		options.partial_dir = towline_store_partial_dir(parts->store);
+		options.partial_quota = config->resume_quota;
+		options.partial_max_age = config->resume_max_age;
+	}
 	if (parts->timeout_ms)
 		limits.pull_timeout_ms = parts->timeout_ms;
 	if (parts->plugin->create(&engine, ret, &error) == 0)

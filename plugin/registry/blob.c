@@ -198,6 +198,16 @@ ssize_t blob_reader_read(struct blob_reader *b, const struct context *ctx, void 
 	return http_response_read(b->response, ctx, buf, size, reterr);
 }
 
+const char *blob_reader_url(const struct blob_reader *b)
+{
+	return b->url;
+}
+
+const char *blob_reader_etag(const struct blob_reader *b)
+{
+	return b->response ? header_get(&b->response->headers, "ETag") : NULL;
+}
+
 int64_t blob_reader_held_back_ms(const struct blob_reader *b)
 {
 	return b->response ? http_response_held_back_ms(b->response) : b->held_back_ms;

@@ -81,6 +81,9 @@ int blob_reader_seek(struct blob_reader *b, const struct context *ctx, int64_t o
 	int64_t *ret_size, struct error **reterr);
 ssize_t blob_reader_read(struct blob_reader *b, const struct context *ctx, void *buf, size_t size,
 	struct error **reterr);
+/* What was asked, and the answer's ETag or NULL. Until the next request. */
+const char *blob_reader_url(const struct blob_reader *b);
+const char *blob_reader_etag(const struct blob_reader *b);
 /* As http_response_held_back_ms, of the request that was begun last. */
 int64_t blob_reader_held_back_ms(const struct blob_reader *b);
 void blob_reader_free(struct blob_reader *b);

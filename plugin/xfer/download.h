@@ -7,6 +7,7 @@
 #include "image/rootfs.h"
 #include "image_pull.h"
 #include "registry/repository.h"
+#include "xfer/partial.h"
 #include "xfer/transfer.h"
 
 /* One layer to fetch, bottom first. */
@@ -30,6 +31,7 @@ struct download_config {
 	uint32_t pause_ms;
 	uint64_t max_layer_size; /* 0: no limit */
 	const char *temp_dir;
+	struct partial_config partial; /* its dir is borrowed for the manager's life */
 	/* retryOnError, of the floor above: takes over err, gives what the try ends with. */
 	struct error *(*retry_on_error)(struct error *err);
 };

@@ -23,14 +23,15 @@
 struct blob {
 	const struct blob_config *c;
 	struct blob_reader *reader;
-	struct hasher *hash;  /* of the bytes that the sink has */
-	int64_t pos;          /* how many they are */
-	int64_t at;           /* where the next byte belongs: pos, or before it */
-	struct hasher *again; /* if at < pos: of the bytes before at, as they came lately */
-	int64_t size;         /* as the registry gives it; 0: not known */
-	int64_t since_pause;  /* bytes read since the last long pause; -1: there was none */
-	bool resume_now;      /* the connection died of a pause, or was too slow: no failure */
-	unsigned nslow;       /* how often it was */
+	struct partial *partial; /* keeps them for another process; NULL: nothing does */
+	struct hasher *hash;     /* of the bytes that the sink has */
+	int64_t pos;             /* how many they are */
+	int64_t at;              /* where the next byte belongs: pos, or before it */
+	struct hasher *again;    /* if at < pos: of the bytes before at, as they came lately */
+	int64_t size;            /* as the registry gives it; 0: not known */
+	int64_t since_pause;     /* bytes read since the last long pause; -1: there was none */
+	bool resume_now;         /* the connection died of a pause, or was too slow: no failure */
+	unsigned nslow;          /* how often it was */
 };
 
 /* One request's answer. */
@@ -125,10 +126,11 @@ static int start_over(struct blob *b, struct error **reterr)
 	hasher_free(b->again);
 	b->again = NULL;
 	hasher_reset(b->hash);
+	partial_reset(b->partial);
 	return r;
 }
 
-static int write_sink(struct blob *b, const char *data, size_t size, struct error **reterr)
+static int write_sink(struct blob *b, const void *data, size_t size, struct error **reterr)
 {
 	int64_t before = monotonic_ms();
 	int r = b->c->sink.write(b->c->sink.arg, data, size, reterr);
@@ -140,6 +142,48 @@ static int write_sink(struct blob *b, const char *data, size_t size, struct erro
 	hasher_write(b->hash, data, size);
 	b->pos += (int64_t)size;
 	b->at = b->pos;
+	return 0;
+}
+
+/* The next bytes of an answer, for the sink. */
+static int write_new(struct blob *b, const void *data, size_t size, struct error **reterr)
+{
+	const struct partial_source source = {
+		blob_reader_url(b->reader), blob_reader_etag(b->reader)};
+	int r = write_sink(b, data, size, reterr);
+
+	if (r == 0)
+		partial_write(b->partial, data, size, b->hash, &source);
+	return r;
+}
+
+/* What an earlier process has left. As write_sink. */
+static int write_old(struct blob *b, struct error **reterr)
+{
+	const char *expected;
+	char digest[DIGEST_MAX];
+	int64_t n = 0, offset;
+	int r = 0;
+
+	b->partial =
+		partial_open(b->c->partial, b->c->digest, b->c->size, transfer_log(b->c->transfer));
+	if (!b->partial)
+		return 0;
+	offset = partial_offset(b->partial, &expected);
+	while (r == 0 && b->pos < offset && !cancel_fired(b->c->ctx->cancel)) {
+		n = partial_read(b->partial, b->c->buffer, b->c->buffer_size);
+		if (n <= 0)
+			break;
+		r = write_sink(b, b->c->buffer, (size_t)n, reterr);
+	}
+	if (r != 0 || cancel_fired(b->c->ctx->cancel))
+		return r;
+	hasher_digest(b->hash, digest);
+	if (offset && (n < 0 || strcmp(digest, expected) != 0)) {
+		log_warning(transfer_log(b->c->transfer),
+			"what was kept of \"%s\" is damaged, starting over", b->c->digest);
+		return start_over(b, reterr);
+	}
 	return 0;
 }
 
@@ -175,7 +219,7 @@ static int take(
 		if (b->at == b->pos && check_again(b) != 0)
 			return 2;
 	}
-	return size ? write_sink(b, data, size, reterr) : 0;
+	return size ? write_new(b, data, size, reterr) : 0;
 }
 
 /* The bytes that the manifest promises are here and are the right ones. */
@@ -243,6 +287,7 @@ static int verify(struct blob *b, const struct answer *a, struct error **reterr)
 			"filesystem layer verification failed for digest %s", c->digest);
 
 		log_error(transfer_log(c->transfer), "%s", err->message);
+		partial_reset(b->partial);
 		/* damage may come of the resuming */
 		if (a->offset == 0)
 			err = error_wrap(ERROR_DO_NOT_RETRY, err);
@@ -344,6 +389,13 @@ static int ask(struct blob *b, struct error **reterr)
 	struct error *err = NULL;
 	int r;
 
+	/* an earlier process had the last byte, but no time for it */
+	if (b->pos > 0 && have_all(b)) {
+		if (c->asked)
+			atomic_store(c->asked, true);
+		a = (struct answer){.offset = b->pos};
+		return judge(b, &a, reterr);
+	}
 	if (open_answer(b, &a, reterr) < 0)
 		return -1;
 	r = copy(b, &a, &err);
@@ -443,9 +495,12 @@ int blob_fetch(const struct blob_config *config, int64_t *ret_size, struct error
 
 	if (!b.hash)
 		return error_set(reterr, &error_no_memory);
-	r = fetch(&b, reterr);
+	r = write_old(&b, reterr);
+	if (r == 0)
+		r = fetch(&b, reterr);
 	if (r == 0)
 		*ret_size = b.size;
+	partial_close(b.partial, b.hash, r >= 0);
 	blob_reader_free(b.reader);
 	hasher_free(b.again);
 	hasher_free(b.hash);

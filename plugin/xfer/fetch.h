@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "registry/repository.h"
+#include "xfer/partial.h"
 #include "xfer/transfer.h"
 
 /* Where the bytes go, in their order and each once. */
@@ -32,6 +33,7 @@ struct blob_config {
 	struct error *(*retry_on_error)(struct error *err); /* takes over err */
 	atomic_bool *asked; /* set when the first request was answered, or failed; may be NULL */
 
+	const struct partial_config *partial;
 	void *buffer; /* to read into */
 	size_t buffer_size, ring_size;
 	struct blob_sink sink;

@@ -152,6 +152,7 @@ static int fetch_to_spool(struct layer *l, struct transfer *t, struct spool *spo
 		.retry_tick_ms = env->retry_tick_ms,
 		.pause_ms = env->pause_ms,
 		.retry_on_error = env->retry_on_error,
+		.partial = &env->partial,
 		.asked = &l->asked,
 		.buffer_size = LAYER_IN_SIZE,
 		.ring_size = LAYER_HTTP_RING_SIZE,

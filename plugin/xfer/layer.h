@@ -10,6 +10,7 @@
 #include "image/digest.h"
 #include "image_pull.h"
 #include "registry/repository.h"
+#include "xfer/partial.h"
 #include "xfer/transfer.h"
 
 struct download;
@@ -23,6 +24,7 @@ struct layer_env {
 	const struct image_pull_layer_store *store;
 	uint32_t retry_tick_ms, pause_ms;
 	const char *temp_dir;
+	struct partial_config partial;
 	struct error *(*retry_on_error)(struct error *err);
 	atomic_uint max_attempts;
 	_Atomic uint64_t max_layer_size; /* 0: no limit */

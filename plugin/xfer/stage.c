@@ -155,6 +155,7 @@ static void *fetch(void *arg)
 		.retry_tick_ms = env->retry_tick_ms,
 		.pause_ms = env->pause_ms,
 		.retry_on_error = env->retry_on_error,
+		.partial = &env->partial,
 		.asked = &s->layer->asked,
 		.buffer = s->buffers->in,
 		.buffer_size = LAYER_IN_SIZE,

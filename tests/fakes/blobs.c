@@ -164,6 +164,18 @@ ssize_t blob_reader_read(struct blob_reader *b, const struct context *ctx, void 
 	return (ssize_t)size;
 }
 
+const char *blob_reader_url(const struct blob_reader *b)
+{
+	(void)b;
+	return "http://fake/blob";
+}
+
+const char *blob_reader_etag(const struct blob_reader *b)
+{
+	(void)b;
+	return NULL;
+}
+
 int64_t blob_reader_held_back_ms(const struct blob_reader *b)
 {
 	return b->now ? b->now->held_back_ms : 0;

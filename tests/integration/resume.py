@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+""""resume": true: what a later process makes of the blobs that an earlier one did not bring home."""
+import http.server
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import images  # noqa: E402
+import tap  # noqa: E402
+
+BUILD = os.path.abspath(os.environ.get("top_builddir", "."))
+PROGRAM = os.path.join(BUILD, ".libs", "towline")
+PLUGIN = os.path.join(BUILD, ".libs", "image_pull.so")
+MIB = 1 << 20
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """A registry of one layout whose blobs can be held up at a byte."""
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        site = self.server.site
+        what, name = self.path.rsplit("/", 2)[1:] if self.path != "/v2/" else ("ping", "")
+        if what == "ping":
+            return self.answer(200, b"{}", "application/json")
+        digest = site.tags.get(name, name)
+        path = os.path.join(site.layout.path, "blobs", *digest.split(":"))
+        if not os.path.exists(path):
+            return self.answer(404, b"{}", "application/json")
+        with open(path, "rb") as data:
+            content = data.read()
+        if what == "manifests":
+            return self.answer(200, content, "application/vnd.oci.image.manifest.v1+json", digest)
+        return self.blob(site, digest, content)
+
+    def answer(self, status, body, kind, digest=None):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        if digest:
+            self.send_header("Docker-Content-Digest", digest)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def blob(self, site, digest, content):
+        begin = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        start = int(begin[1]) if begin else 0
+        with site.lock:
+            site.asked.append((digest, start))
+        self.send_response(206 if begin else 200)
+        if begin:
+            self.send_header("Content-Range", "bytes %d-%d/%d" % (start, len(content) - 1, len(content)))
+        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("ETag", '"%s"' % digest[-12:])
+        self.end_headers()
+        stop = site.stop_at.get(digest, len(content))
+        self.wfile.write(content[start:stop])
+        if stop < len(content):
+            self.wfile.flush()
+            site.release.wait(60)
+            self.close_connection = True
+
+    def log_message(self, *args):
+        pass
+
+
+class Site:
+    def __init__(self):
+        self.work = tempfile.mkdtemp(prefix="towline-resume-")
+        self.layout = images.Layout(os.path.join(self.work, "layout"))
+        self.random = random.Random(7)
+        self.tags = {}
+        self.lock, self.release = threading.Lock(), threading.Event()
+        self.asked, self.stop_at = [], {}
+        self.number = 0
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.site = self
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.env = {**os.environ, "LD_LIBRARY_PATH": os.path.join(BUILD, ".libs")}
+
+    def layers(self, tag, sizes):
+        return [images.tar_of({"%s/%d/%d" % (tag, i, n): self.random.randbytes(MIB) for n in range(size)})
+                for i, size in enumerate(sizes)]
+
+    def image(self, tag, sizes):
+        """Layers of about so many MiB. Returns (reference, digests, sizes of the blobs)."""
+        return self.image_of(tag, self.layers(tag, sizes))
+
+    def image_of(self, tag, tars):
+        descriptor = self.layout.image(tars)
+        self.tags[tag] = descriptor["digest"]
+        with open(os.path.join(self.layout.path, "blobs", *descriptor["digest"].split(":")), "rb") as text:
+            layers = json.load(text)["layers"]
+        return ("127.0.0.1:%d/big:%s" % (self.server.server_port, tag), [layer["digest"] for layer in layers],
+                [layer["size"] for layer in layers])
+
+    def store(self, **more):
+        self.number += 1
+        path = os.path.join(self.work, "store%d" % self.number)
+        with open(path + ".json", "w", encoding="utf-8") as out:
+            json.dump({"plugins": {"image_pull": {"path": PLUGIN}}, "data-root": path, "resume": True, **more}, out)
+        return path
+
+    def start(self, store, *args):
+        return subprocess.Popen([PROGRAM, "--config", store + ".json", *args], env=self.env, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, store, *args):
+        proc = self.start(store, *args)
+        out, _ = proc.communicate(timeout=120)
+        assert proc.returncode == 0, "towline %s: %d\n%s" % (" ".join(args), proc.returncode, out)
+        return out
+
+    def interrupted(self, store, image, share, number=signal.SIGKILL):
+        """A pull that ends when so much of the first layer is here. What the store has of it."""
+        ref, digests, sizes = image
+        self.stop_at = {digests[0]: int(sizes[0] * share)}
+        self.release.clear()
+        proc = self.start(store, "pull", "--quiet", ref)
+        wait_for(lambda: size_of(store, digests[0]) >= self.stop_at[digests[0]])
+        time.sleep(0.1)
+        proc.send_signal(number)
+        proc.communicate(timeout=30)
+        self.release.set()
+        self.stop_at = {}
+        with self.lock:
+            self.asked.clear()
+        return offset_of(store, digests[0])
+
+    def requests(self, digest):
+        with self.lock:
+            return [start for which, start in self.asked if which == digest]
+
+    def check(self, store, image):
+        """The image is whole and right, nothing is kept any more."""
+        self.run(store, "fsck", "--deep")
+        assert not os.listdir(os.path.join(store, "partial")), os.listdir(os.path.join(store, "partial"))
+        assert not os.listdir(os.path.join(store, "layers", "staging"))
+        assert image[0].rsplit("/")[-1].split(":")[1] in self.run(store, "images")
+
+    def close(self):
+        self.release.set()
+        self.server.shutdown()
+        self.server.server_close()
+        subprocess.run(["rm", "-rf", "--one-file-system", self.work], check=True)
+
+
+def wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
+
+
+def partial(store, digest, suffix=""):
+    return os.path.join(store, "partial", digest.replace(":", ".") + suffix)
+
+
+def size_of(store, digest):
+    try:
+        return os.path.getsize(partial(store, digest))
+    except FileNotFoundError:
+        return 0
+
+
+def offset_of(store, digest):
+    with open(partial(store, digest, ".state"), encoding="utf-8") as text:
+        state = dict(line.split(" ", 1) for line in text.read().splitlines() if " " in line)
+    return int(state["offset"])
+
+
+def killed(site):
+    """killed at 90 % of a layer: the next pull fetches the rest only"""
+    image = site.image("killed", [20, 1])
+    store = site.store()
+    have = site.interrupted(store, image, 0.9)
+    size = image[2][0]
+    assert 0.9 * size - 2 * MIB <= have <= 0.9 * size, (have, size)
+    site.run(store, "pull", "--quiet", image[0])
+    assert site.requests(image[1][0]) == [have], site.requests(image[1][0])
+    site.check(store, image)
+
+
+def twice(site):
+    """interrupted twice, by a signal that it handles: no byte is fetched again"""
+    image = site.image("twice", [8])
+    store = site.store()
+    first = site.interrupted(store, image, 0.4, signal.SIGINT)
+    assert first == int(image[2][0] * 0.4), first
+    second = site.interrupted(store, image, 0.7, signal.SIGTERM)
+    assert second == int(image[2][0] * 0.7), second
+    site.run(store, "pull", "--quiet", image[0])
+    assert site.requests(image[1][0]) == [second]
+    site.check(store, image)
+
+
+def taken_over(site):
+    """two processes, the first one killed: the other goes on where it was, on another parent; each blob comes once"""
+    shared, bottom = site.layers("shared", [6, 2]), site.layers("bottom", [1])
+    one, two = site.image_of("one", shared), site.image_of("two", bottom + shared[::-1])
+    store = site.store()
+    digest, size = one[1][0], one[2][0]
+    site.stop_at = {digest: int(size * 0.6)}
+    site.release.clear()
+    first = site.start(store, "pull", "--quiet", one[0])
+    wait_for(lambda: size_of(store, digest) >= site.stop_at[digest])
+    second = site.start(store, "pull", "--quiet", two[0])
+    wait_for(lambda: site.requests(two[1][0]))
+    first.kill()
+    first.communicate()
+    site.stop_at = {}
+    out, _ = second.communicate(timeout=60)
+    site.release.set()
+    assert second.returncode == 0, out
+    starts = site.requests(digest)
+    assert len(starts) == 2 and starts[0] == 0 and 0.6 * size - 2 * MIB <= starts[1] <= 0.6 * size, starts
+    assert [site.requests(d) for d in two[1][:2]] == [[0], [0]]
+    site.run(store, "pull", "--quiet", one[0])
+    assert len(site.requests(digest)) == 2
+    site.check(store, one)
+    site.check(store, two)
+
+
+def all_of_it(site):
+    """every byte was there, but the process died: nothing is asked for again"""
+    image = site.image("whole", [3])
+    store = site.store()
+    site.interrupted(store, image, 0.9, signal.SIGINT)
+    digest, size = image[1][0], image[2][0]
+    with open(os.path.join(site.layout.path, "blobs", *digest.split(":")), "rb") as data:
+        content = data.read()
+    with open(partial(store, digest), "wb") as out:
+        out.write(content)
+    with open(partial(store, digest, ".state"), "w", encoding="utf-8") as out:
+        out.write("towline-partial 1\nurl \netag \nsize %d\noffset %d\ndigest %s\nend\n" % (size, size, digest))
+    site.run(store, "pull", "--quiet", image[0])
+    assert not site.requests(digest), site.requests(digest)
+    site.check(store, image)
+
+
+def damaged(site):
+    """a byte that changed, a file cut short, a state that makes no sense: all of it is fetched again"""
+    image = site.image("damaged", [4])
+    digest = image[1][0]
+
+    def flip(store):
+        with open(partial(store, digest), "r+b") as data:
+            data.seek(12345)
+            byte = data.read(1)
+            data.seek(12345)
+            data.write(bytes([byte[0] ^ 1]))
+
+    def cut(store):
+        os.truncate(partial(store, digest), 1000)
+
+    def state(text):
+        def write(store):
+            with open(partial(store, digest, ".state"), "wb") as out:
+                out.write(text)
+        return write
+
+    for damage in (flip, cut, state(b""), state(b"\0" * 300), state(b"x" * 20000),
+                   state(b"towline-partial 1\noffset 5\ndigest sha256:zz\nend\n"),
+                   state(b"towline-partial 1\nsize 7\noffset 5\ndigest " + digest.encode() + b"\nend\n"),
+                   state(b"towline-partial 1\nsize %d\noffset -1\ndigest " % image[2][0] + digest.encode() + b"\nend\n")):
+        store = site.store()
+        site.interrupted(store, image, 0.6, signal.SIGINT)
+        damage(store)
+        site.run(store, "pull", "--quiet", image[0])
+        assert site.requests(digest) == [0], site.requests(digest)
+        site.check(store, image)
+        subprocess.run(["rm", "-rf", store], check=True)
+
+
+def link(site):
+    """a symlink in place of a kept blob is not followed"""
+    image = site.image("link", [2])
+    store = site.store()
+    victim = os.path.join(site.work, "victim")
+    with open(victim, "w", encoding="utf-8") as out:
+        out.write("mine")
+    site.run(store, "pull", "--quiet", site.image("other", [1])[0])
+    os.symlink(victim, partial(store, image[1][0]))
+    site.run(store, "pull", "--quiet", image[0])
+    with open(victim, encoding="utf-8") as text:
+        assert text.read() == "mine"
+    site.run(store, "fsck", "--deep")
+
+
+def limits(site):
+    """the quota makes the oldest go, age the old ones; without "resume" nothing is kept"""
+    one, two, three = (site.image("limit%d" % i, [6]) for i in range(3))
+    store = site.store(**{"resume-quota": 10 * MIB, "resume-max-age": 1000})
+    site.interrupted(store, one, 0.7, signal.SIGINT)
+    site.interrupted(store, two, 0.7, signal.SIGINT)
+    assert not os.path.exists(partial(store, one[1][0])), "over the quota"
+    assert os.path.exists(partial(store, two[1][0]))
+    long_ago = time.time() - 2000
+    os.utime(partial(store, two[1][0]), (long_ago, long_ago))
+    site.interrupted(store, three, 0.2, signal.SIGINT)
+    assert not os.path.exists(partial(store, two[1][0])), "too old"
+    small = site.store(**{"resume-quota": 3 * MIB})
+    site.run(small, "pull", "--quiet", one[0])
+    site.check(small, one)
+    off = site.store(resume=False)
+    site.run(off, "pull", "--quiet", one[0])
+    assert not os.path.exists(os.path.join(off, "partial"))
+
+
+def pruned(site):
+    """prune names what is kept and removes it; not what is being written"""
+    image = site.image("pruned", [3])
+    digest = image[1][0]
+    store = site.store()
+    site.interrupted(store, image, 0.5, signal.SIGINT)
+    assert "Deleted partial blob: " + digest in site.run(store, "prune", "--dry-run")
+    assert os.path.exists(partial(store, digest))
+    assert "Deleted partial blob: " + digest in site.run(store, "prune")
+    assert not os.listdir(os.path.join(store, "partial"))
+    site.stop_at = {digest: image[2][0] // 2}
+    site.release.clear()
+    proc = site.start(store, "pull", "--quiet", image[0])
+    wait_for(lambda: size_of(store, digest) >= image[2][0] // 2)
+    out = site.run(store, "prune")
+    assert "partial" not in out and os.path.exists(partial(store, digest)), out
+    proc.send_signal(signal.SIGINT)
+    proc.communicate(timeout=30)
+    site.release.set()
+
+
+def main():
+    if not os.path.exists(PLUGIN) or not os.path.exists(PROGRAM):
+        tap.skip_all("not built")
+    site = Site()
+    cases = [killed, twice, taken_over, all_of_it, damaged, link, limits, pruned]
+    if sys.argv[1:]:
+        cases = [c for c in cases if c.__name__ in sys.argv[1:]]
+    try:
+        failures = tap.run("resume", cases, site)
+    finally:
+        site.close()
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
