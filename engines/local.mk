@@ -13,6 +13,7 @@ engines_libhost_a_SOURCES = \
 	engines/towline/json_text.h \
 	engines/towline/login.c \
 	engines/towline/login.h \
+	engines/towline/plan.c \
 	engines/towline/progress_bar.c \
 	engines/towline/progress_bar.h \
 	engines/towline/pull.c \

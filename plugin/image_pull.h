@@ -349,6 +349,21 @@ struct image_pull_summary {
 	int updated;                 /* 0: the reference pointed to this image already */
 };
 
+enum image_pull_planned_kind {
+	IMAGE_PULL_PLANNED_MANIFEST = 0,
+	IMAGE_PULL_PLANNED_CONFIG = 1,
+	IMAGE_PULL_PLANNED_LAYER = 2
+};
+
+/* A part of an image, as a request with plan tells it. */
+struct image_pull_planned {
+	size_t struct_size;
+	const char *reference; /* canonical: the image's, with the tag it was found under */
+	int kind;              /* enum image_pull_planned_kind */
+	const struct image_pull_descriptor *descriptor; /* media_type "" where it is not said */
+	int present; /* nothing of it would be fetched: the engine has it, or the image twice */
+};
+
 /* In each of these, pull is the request's cookie. Any of them may be NULL: then nobody is told. */
 struct image_pull_events {
 	size_t struct_size;
@@ -362,6 +377,9 @@ struct image_pull_events {
 	void (*log)(void *context, void *pull, int level, const char *message);
 	/* Asked at least every 100 ms: non-zero cancels the pull. */
 	int (*cancelled)(void *context, void *pull);
+	/* Since ABI 1.1, for requests with plan: manifest, configuration (schema 1 has none) and
+	 * layers from the bottom up of each image. */
+	void (*planned)(void *context, void *pull, const struct image_pull_planned *planned);
 };
 
 /* ---- creating an instance
@@ -477,6 +495,10 @@ struct image_pull_request {
 	/* Allowed types of schema2 configurations; NULL: those of images. */
 	const char *const *schema2_types;
 	size_t nschema2_types;
+	/* Since ABI 1.1 (an older plugin pulls: look at abi_minor). 1: fetch manifests only, tell
+	 * events.planned what a pull would fetch besides, and store nothing. A staging layer store
+	 * is asked on the pull's thread for what it has, by stage() with a reader that fails. */
+	int plan;
 };
 
 /* ---- a login, since ABI 1.1 */

@@ -125,6 +125,7 @@ plugin_libpull_a_SOURCES = \
 # The plugin: one exported symbol, no version in its name, never unloaded (libcurl and GnuTLS can't be).
 plugin_LTLIBRARIES += image_pull.la
 image_pull_la_SOURCES = \
+	plugin/plan.c \
 	plugin/plugin.c \
 	plugin/plugin.h \
 	plugin/plugin_error.c

@@ -523,6 +523,8 @@ static void fill_config(struct pull_call *call, struct image_pull_instance *inst
 	c->require_schema2 = request->require_schema2;
 	c->schema2_types = request->schema2_types;
 	c->nschema2_types = request->nschema2_types;
+	c->layer_store = &instance->tables.layer_store;
+	c->plan = request->plan;
 	c->report = &call->report;
 }
 

@@ -235,7 +235,7 @@ static int pull_from_endpoint(
 		return error_set(reterr, &error_no_memory);
 	/* What was said before the event is to be heard before it. */
 	output_pump(config->output);
-	if (config->events->image_event)
+	if (config->events->image_event && !config->plan)
 		config->events->image_event(
 			config->events->context, config->pull, familiar, familiar_name, "pull");
 	return 1;

@@ -18,6 +18,7 @@ struct pull_config {
 	const struct image_pull_reference_store *reference_store;
 	const struct image_pull_image_store *image_store;
 	const struct image_pull_metadata_store *metadata_store;
+	const struct image_pull_layer_store *layer_store; /* for plans */
 	const struct image_pull_events *events;
 	void *pull; /* the cookie */
 	struct http_client *http;
@@ -35,6 +36,7 @@ struct pull_config {
 	struct auth_config auth;
 	const struct header_list *meta_headers;
 	bool require_schema2;
+	bool plan;                        /* tell what would be fetched, and fetch manifests only */
 	const char *const *schema2_types; /* NULL: ImageTypes */
 	size_t nschema2_types;
 	struct pull_report *report;

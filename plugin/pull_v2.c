@@ -432,7 +432,9 @@ static int pull_v2_tag(
 
 	if (!familiar || !familiar_name)
 		return error_set(reterr, &error_no_memory);
-	if (http_client_policy(config->http)->head_first && is_known(p, ref, &image)) {
+	p->asked = ref;
+	if (!config->plan && http_client_policy(config->http)->head_first &&
+		is_known(p, ref, &image)) {
 		p->confirmed_v2 = true;
 	} else {
 		if (get_manifest(p, ref, &m, reterr) < 0)
@@ -453,6 +455,8 @@ static int pull_v2_tag(
 		config->output, reference_is_canonical(ref) ? ref->digest : ref->tag, pulling);
 	if (m && pull_manifest(p, ref, m, &image, reterr) < 0)
 		return -1;
+	if (config->plan)
+		return 0;
 	digest = str_printf("Digest: %s", image.manifest_digest);
 	if (!digest) {
 		free(image.id);
@@ -512,7 +516,7 @@ static int pull_v2_repository(
 		r = pull_all_tags(p, ref, &updated, reterr);
 	else
 		r = pull_v2_tag(p, ref, &updated, reterr);
-	if (r == 0)
+	if (r == 0 && !p->config->plan)
 		write_status(p->config, familiar, updated);
 	return r;
 }

@@ -10,6 +10,7 @@ struct v2_puller {
 	const struct pull_endpoint *endpoint;
 	const struct repository_info *repo_info;
 	struct repository *repo;
+	const struct reference *asked; /* the image that is being pulled, with its tag or digest */
 	/* The other side is known to speak v2; limits fallbacks to v1. */
 	bool confirmed_v2;
 };
@@ -30,5 +31,9 @@ int pull_schema1(struct v2_puller *p, const struct reference *ref, struct manife
 	const struct platform *platform, struct pulled *ret, struct error **reterr);
 int pull_schema2(struct v2_puller *p, const struct reference *ref, const struct manifest *m,
 	const struct platform *platform, struct pulled *ret, struct error **reterr);
+
+/* plan.c: in place of fetching it. */
+int plan_image(struct v2_puller *p, const char *manifest_digest, const struct manifest *m,
+	const struct download_descriptor *layers, size_t n, struct error **reterr);
 
 #endif

@@ -242,6 +242,14 @@ int pull_schema1(struct v2_puller *p, const struct reference *ref, struct manife
 			error_setf(reterr, "%s", text.data);
 		goto out;
 	}
+	if (config->plan) {
+		if (digest_from_bytes(m->payload, m->payload_size, ret->manifest_digest) < 0)
+			error_set(reterr, &error_no_memory);
+		else
+			r = plan_image(
+				p, ret->manifest_digest, m, parts.layers, parts.nlayers, reterr);
+		goto out;
+	}
 	if (schema1_download(p, &parts, &download, reterr) == 0)
 		r = schema1_make_image(config, m, &parts, download_rootfs(download), ret, reterr);
 out:
@@ -509,6 +517,16 @@ out:
 	return r;
 }
 
+static int plan_schema2(struct v2_puller *p, const struct manifest *m, const char *manifest_digest,
+	struct error **reterr)
+{
+	cleanup_free struct download_descriptor *layers = NULL;
+
+	if (describe_layers(p, m, &layers, reterr) < 0)
+		return -1;
+	return plan_image(p, manifest_digest, m, layers, m->nlayers, reterr);
+}
+
 int pull_schema2(struct v2_puller *p, const struct reference *ref, const struct manifest *m,
 	const struct platform *platform, struct pulled *ret, struct error **reterr)
 {
@@ -517,6 +535,8 @@ int pull_schema2(struct v2_puller *p, const struct reference *ref, const struct 
 	if (schema2_manifest_digest(config, ref, m, ret->manifest_digest, reterr) < 0 ||
 		digest_validate(m->config.digest, m->config.digest_size, reterr) < 0)
 		return -1;
+	if (config->plan)
+		return plan_schema2(p, m, ret->manifest_digest, reterr);
 	/* The image is there: nothing to pull. */
 	if (engine_image_exists(config->image_store, m->config.digest)) {
 		ret->id = strdup(m->config.digest);

@@ -135,8 +135,15 @@ endif
 TESTS += tests/conformance/check.py tests/adversarial/check.py tests/integration/compare.py
 
 # The command line, against real registries on the loopback.
-TESTS += tests/integration/cli.py tests/integration/memory.py tests/integration/processes.py tests/integration/registries.py \
-	tests/integration/resume.py tests/integration/strain.py tests/integration/trees.py
+TESTS += \
+	tests/integration/cli.py \
+	tests/integration/memory.py \
+	tests/integration/plan.py \
+	tests/integration/processes.py \
+	tests/integration/registries.py \
+	tests/integration/resume.py \
+	tests/integration/strain.py \
+	tests/integration/trees.py
 
 # Other engines with their adapters: each skipped where it is not installed.
 TESTS += tests/integration/crun.py tests/integration/dockerapi.py

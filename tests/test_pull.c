@@ -650,6 +650,62 @@ static void test_sizes(void **state)
 	}
 }
 
+/* ---- plans */
+
+static void on_planned(void *context, void *pull, const struct image_pull_planned *p)
+{
+	struct fake_engine *e = context;
+
+	(void)pull;
+	buf_appendf(&e->events, "%d %.19s %lld %s\n", p->kind, p->descriptor->digest,
+		(long long)p->descriptor->size, p->present ? "there" : "-");
+}
+
+/* Tells what a pull would fetch; stores nothing. */
+static void plan(bool staging)
+{
+	cleanup_free char *requests = NULL, *expected = NULL;
+	struct image_pull_request request = {.struct_size = sizeof(request), .plan = 1};
+	struct image_pull_error *error = NULL;
+	struct world w;
+
+	world_begin(&w, staging);
+	route_image(&w, &w.image);
+	route(&w, "/v2/team/app/manifests/v1", MANIFEST_TYPE, w.image.manifest.text);
+	w.engine.event_table.planned = on_planned;
+	world_start(&w, ":v1");
+	request.reference = w.ref;
+	if (plugin->image_pull(w.instance, &request, &error) < 0)
+		fail_msg("%s", plugin->error_info(error)->message);
+	requests = fake_registry_requests(w.registry);
+	assert_string_equal(requests, "/v2/\n/v2/team/app/manifests/v1\n");
+	expected = str_printf("0 %.19s %zu -\n1 %.19s %zu -\n2 %.19s %zu -\n2 %.19s %zu -\n2 %.19s "
+			      "%zu there\n",
+		w.image.manifest.digest, strlen(w.image.manifest.text), w.image.config.digest,
+		strlen(w.image.config.text), w.image.layers[0].digest,
+		strlen(w.image.layers[0].text), w.image.layers[1].digest,
+		strlen(w.image.layers[1].text), w.image.layers[0].digest,
+		strlen(w.image.layers[0].text));
+	assert_string_equal(w.engine.events.data, expected);
+	assert_int_equal(w.engine.images.count, 0);
+	assert_int_equal(w.engine.layers.count, 0);
+	assert_int_equal(w.engine.references.count, 0);
+	/* Once it is there. */
+	pull_ok(&w);
+	fake_engine_forget(&w.engine);
+	if (plugin->image_pull(w.instance, &request, &error) < 0)
+		fail_msg("%s", plugin->error_info(error)->message);
+	assert_null(strstr(strchr(w.engine.events.data, '\n') + 1, "-\n"));
+	world_end(&w);
+}
+
+static void test_plan(void **state)
+{
+	(void)state;
+	plan(false);
+	plan(true);
+}
+
 /* ---- cancelling */
 
 static bool manifest_asked(struct fake_engine *e)
@@ -862,6 +918,7 @@ int main(void)
 		cmocka_unit_test(test_bad_requests),
 		cmocka_unit_test(test_bad_engines),
 		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_create_destroy),
 		cmocka_unit_test(test_failing_pulls),

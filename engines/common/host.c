@@ -31,6 +31,47 @@ int host_registry_service(const struct towline_config *config, const char *ca,
 	return towline_registry_service_new(&options, ret, sink);
 }
 
+/* ---- a store that has nothing, and takes nothing */
+
+static int have_nothing(void *context, const char *id, const struct image_pull_sink *sink)
+{
+	(void)context;
+	(void)id;
+	(void)sink;
+	return IMAGE_PULL_NOT_FOUND;
+}
+
+static int take_nothing(const struct image_pull_sink *sink)
+{
+	sink->message(sink->receiver, "there is no store");
+	return IMAGE_PULL_FAILED;
+}
+
+static int put_nothing(
+	void *context, const void *config, size_t size, const struct image_pull_sink *sink)
+{
+	(void)context;
+	(void)config;
+	(void)size;
+	return take_nothing(sink);
+}
+
+static int register_nothing(void *context, const struct image_pull_reader *reader,
+	const char *parent, const struct image_pull_descriptor *descriptor,
+	const struct image_pull_sink *sink)
+{
+	(void)context;
+	(void)reader;
+	(void)parent;
+	(void)descriptor;
+	return take_nothing(sink);
+}
+
+static const struct image_pull_image_store no_images = {
+	.struct_size = sizeof(no_images), .put = put_nothing, .get = have_nothing};
+static const struct image_pull_layer_store no_layers = {
+	.struct_size = sizeof(no_layers), .register_layer = register_nothing};
+
 int host_instance(const struct host_parts *parts, struct image_pull_instance **ret,
 	const struct image_pull_sink *sink)
 {
@@ -50,10 +91,10 @@ int host_instance(const struct host_parts *parts, struct image_pull_instance **r
 	const struct image_pull_engine engine = {
 		.struct_size = sizeof(engine),
 		.registry_service = towline_registry_service_table(parts->registry_service),
-		.reference_store = towline_store_references(parts->store),
-		.image_store = towline_store_images(parts->store),
-		.layer_store = towline_store_layers(parts->store),
-		.metadata_store = towline_store_metadata(parts->store),
+		.reference_store = parts->store ? towline_store_references(parts->store) : NULL,
+		.image_store = parts->store ? towline_store_images(parts->store) : &no_images,
+		.layer_store = parts->store ? towline_store_layers(parts->store) : &no_layers,
+		.metadata_store = parts->store ? towline_store_metadata(parts->store) : NULL,
 		.events = parts->events,
 		.options = &options,
 	};

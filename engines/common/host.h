@@ -21,7 +21,7 @@ struct host_parts {
 	const struct image_pull_plugin *plugin;
 	const struct towline_config *config;
 	struct towline_registry_service *registry_service;
-	struct towline_store *store;
+	struct towline_store *store; /* NULL: nothing is there, and nothing can be pulled */
 	const struct image_pull_events *events; /* may be NULL */
 	uint32_t timeout_ms;                    /* of a pull; 0: engine.json's */
 };

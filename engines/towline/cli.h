@@ -26,6 +26,7 @@ struct cli {
 
 /* ---- the commands: each gets its own name in argv[0] and returns an exit status */
 int command_pull(struct cli *cli, int argc, char **argv);
+int command_plan(struct cli *cli, int argc, char **argv);
 int command_login(struct cli *cli, int argc, char **argv);
 int command_logout(struct cli *cli, int argc, char **argv);
 int command_images(struct cli *cli, int argc, char **argv);

@@ -161,3 +161,23 @@ int command_logout(struct cli *cli, int argc, char **argv)
 	towline_text_free(&text);
 	return status == CLI_OK && cli_flush(stdout) < 0 ? CLI_FAILED : status;
 }
+
+int login_creds(
+	struct cli *cli, const char *command, const char *creds, struct host_credentials *ret)
+{
+	const char *colon = strchr(creds, ':');
+	size_t size = colon ? (size_t)(colon - creds) : strlen(creds);
+	char *user = strndup(creds, size);
+	char *password = colon ? strdup(colon + 1) : login_prompt("Password", false);
+	const struct image_pull_auth auth = {
+		.struct_size = sizeof(auth), .username = user, .password = password};
+	int status = CLI_OK;
+
+	if (!password && !colon)
+		status = cli_usage(command, "--creds without a password needs a terminal");
+	else if (!user || !password || host_credentials_keep(ret, &auth) != IMAGE_PULL_OK)
+		status = cli_failed(cli, "out of memory");
+	host_wipe(user);
+	host_wipe(password);
+	return status;
+}

@@ -14,6 +14,8 @@ static const char help[] =
 	"  pull [--platform OS/ARCH[/VARIANT]] [--all-tags] [--quiet]\n"
 	"       [--progress auto|bar|plain|json|none] [--pull always|missing|newer]\n"
 	"       [--creds USER[:PASSWORD]] [--authfile FILE] [--ca FILE] REF...\n"
+	"  plan [--platform OS/ARCH[/VARIANT]] [--json] [--creds USER[:PASSWORD]]\n"
+	"       [--authfile FILE] [--ca FILE] REF...   what a pull would fetch\n"
 	"  login [--username USER] [--password-stdin] [--authfile FILE] [REGISTRY]\n"
 	"  logout [--authfile FILE] [REGISTRY]\n"
 	"  images [--json]           the images that are here\n"
@@ -53,6 +55,7 @@ static int run_command(struct cli *cli, int argc, char **argv)
 		int (*run)(struct cli *cli, int argc, char **argv);
 	} commands[] = {
 		{"pull", command_pull},
+		{"plan", command_plan},
 		{"login", command_login},
 		{"logout", command_logout},
 		{"images", command_images},

@@ -311,27 +311,6 @@ out:
 	return status;
 }
 
-/* --creds USER[:PASSWORD]; what is missing is asked for at the terminal. */
-static int given_credentials(struct pull_command *c)
-{
-	const char *colon = strchr(c->creds, ':');
-	size_t size = colon ? (size_t)(colon - c->creds) : strlen(c->creds);
-	char *user = strndup(c->creds, size);
-	char *password = colon ? strdup(colon + 1) : login_prompt("Password", false);
-	const struct image_pull_auth auth = {
-		.struct_size = sizeof(auth), .username = user, .password = password};
-	int status = CLI_OK;
-
-	if (!password && !colon)
-		status = cli_usage("pull", "--creds without a password needs a terminal");
-	else if (!user || !password ||
-		 host_credentials_keep(&c->credentials, &auth) != IMAGE_PULL_OK)
-		status = cli_failed(c->cli, "out of memory");
-	host_wipe(user);
-	host_wipe(password);
-	return status;
-}
-
 /* As docker does: what is wrong with a credentials file is said, and the pull goes on without. */
 static int find_credentials(struct pull_command *c)
 {
@@ -339,7 +318,9 @@ static int find_credentials(struct pull_command *c)
 	int code;
 
 	if (c->creds)
-		return c->credentials.found ? CLI_OK : given_credentials(c);
+		return c->credentials.found
+			       ? CLI_OK
+			       : login_creds(c->cli, "pull", c->creds, &c->credentials);
 	answer_init(&answer, NULL, NULL);
 	code = host_credentials_find(&c->credentials, c->authfile, c->reference, &answer.sink);
 	if (c->authfile && code != IMAGE_PULL_OK && code != IMAGE_PULL_NOT_FOUND)

@@ -11,7 +11,7 @@ _towline()
 {
 	local cur prev words cword
 	_init_completion -n : || return
-	local commands="pull login logout images inspect tag rm prune fsck rootfs bundle load save"
+	local commands="pull plan login logout images inspect tag rm prune fsck rootfs bundle load save"
 	local i command="" _towline_where=()
 
 	for ((i = 1; i < cword; i++)); do
@@ -40,6 +40,7 @@ _towline()
 	case $command in
 	"") COMPREPLY=($(compgen -W "--config --root --plugin --log-level --version --help $commands" -- "$cur")) ;;
 	pull) COMPREPLY=($(compgen -W "--platform --all-tags --quiet --progress --pull --creds --authfile --ca $(_towline_images)" -- "$cur")) ;;
+	plan) COMPREPLY=($(compgen -W "--platform --json --creds --authfile --ca $(_towline_images)" -- "$cur")) ;;
 	login) COMPREPLY=($(compgen -W "--username --password-stdin --authfile" -- "$cur")) ;;
 	logout) COMPREPLY=($(compgen -W "--authfile" -- "$cur")) ;;
 	images) COMPREPLY=($(compgen -W "--json" -- "$cur")) ;;
