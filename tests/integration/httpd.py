@@ -60,10 +60,11 @@ class Request:
 
 class Answer:
     """chunked: without a length. cut: the connection breaks after so many bytes of the body. wait: an event that is waited for
-    before the body's second half."""
+    before the body's second half, or what follows byte number half."""
 
-    def __init__(self, status=200, body=b"", headers=(), chunked=False, cut=None, wait=None):
+    def __init__(self, status=200, body=b"", headers=(), chunked=False, cut=None, wait=None, half=None):
         self.status, self.headers, self.chunked, self.cut, self.wait = status, list(headers), chunked, cut, wait
+        self.half = half
         self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     @staticmethod
@@ -95,7 +96,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         body = a.body if a.cut is None else a.body[:a.cut]
-        half = len(body) // 2 if a.wait else 0
+        half = 0
+        if a.wait:
+            half = len(body) // 2 if a.half is None else a.half
         for piece in (body[:half], body[half:]):
             if a.chunked and piece:
                 piece = b"%x\r\n%s\r\n" % (len(piece), piece)

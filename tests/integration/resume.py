@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """"resume": true: what a later process makes of the blobs that an earlier one did not bring home."""
-import http.server
 import json
 import os
 import random
@@ -15,6 +14,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
+import httpd  # noqa: E402
 import images  # noqa: E402
 import tap  # noqa: E402
 
@@ -24,69 +24,32 @@ PLUGIN = os.path.join(BUILD, ".libs", "image_pull.so")
 MIB = 1 << 20
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """A registry of one layout whose blobs can be held up at a byte."""
-    protocol_version = "HTTP/1.1"
+class Registry(httpd.Registry):
+    """Blobs can be held up at a byte until release is set; then their connection breaks."""
 
-    def do_GET(self):
-        site = self.server.site
-        what, name = self.path.rsplit("/", 2)[1:] if self.path != "/v2/" else ("ping", "")
-        if what == "ping":
-            return self.answer(200, b"{}", "application/json")
-        digest = site.tags.get(name, name)
-        path = os.path.join(site.layout.path, "blobs", *digest.split(":"))
-        if not os.path.exists(path):
-            return self.answer(404, b"{}", "application/json")
-        with open(path, "rb") as data:
-            content = data.read()
-        if what == "manifests":
-            return self.answer(200, content, "application/vnd.oci.image.manifest.v1+json", digest)
-        return self.blob(site, digest, content)
+    def __init__(self):
+        self.release, self.stop_at = threading.Event(), {}
+        super().__init__({"big": {}})
 
-    def answer(self, status, body, kind, digest=None):
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        if digest:
-            self.send_header("Docker-Content-Digest", digest)
-        self.end_headers()
-        self.wfile.write(body)
+    def blob(self, request, repo, digest, data):
+        begin = start_of(request)
+        stop = self.stop_at.get(digest)
+        if stop is None:
+            return httpd.part_of(request, data)
+        return httpd.part_of(request, data, cut=stop - begin, wait=self.release, half=stop - begin)
 
-    def blob(self, site, digest, content):
-        begin = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        start = int(begin[1]) if begin else 0
-        with site.lock:
-            site.asked.append((digest, start))
-        self.send_response(206 if begin else 200)
-        if begin:
-            self.send_header("Content-Range", "bytes %d-%d/%d" % (start, len(content) - 1, len(content)))
-        self.send_header("Content-Length", str(len(content) - start))
-        self.send_header("ETag", '"%s"' % digest[-12:])
-        self.end_headers()
-        stop = site.stop_at.get(digest, len(content))
-        self.wfile.write(content[start:stop])
-        if stop < len(content):
-            self.wfile.flush()
-            site.release.wait(60)
-            self.close_connection = True
 
-    def log_message(self, *args):
-        pass
+def start_of(request):
+    asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
+    return int(asked[1]) if asked else 0
 
 
 class Site:
     def __init__(self):
         self.work = tempfile.mkdtemp(prefix="towline-resume-")
-        self.layout = images.Layout(os.path.join(self.work, "layout"))
         self.random = random.Random(7)
-        self.tags = {}
-        self.lock, self.release = threading.Lock(), threading.Event()
-        self.asked, self.stop_at = [], {}
         self.number = 0
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.server.site = self
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.registry = Registry()
         self.env = {**os.environ, "LD_LIBRARY_PATH": os.path.join(BUILD, ".libs")}
 
     def layers(self, tag, sizes):
@@ -98,12 +61,9 @@ class Site:
         return self.image_of(tag, self.layers(tag, sizes))
 
     def image_of(self, tag, tars):
-        descriptor = self.layout.image(tars)
-        self.tags[tag] = descriptor["digest"]
-        with open(os.path.join(self.layout.path, "blobs", *descriptor["digest"].split(":")), "rb") as text:
-            layers = json.load(text)["layers"]
-        return ("127.0.0.1:%d/big:%s" % (self.server.server_port, tag), [layer["digest"] for layer in layers],
-                [layer["size"] for layer in layers])
+        image = httpd.Image(*tars)
+        self.registry.stored["big"][tag] = image
+        return (self.registry.host + "/big:" + tag, image.layers, [len(image.blobs[d]) for d in image.layers])
 
     def store(self, **more):
         self.number += 1
@@ -125,22 +85,28 @@ class Site:
     def interrupted(self, store, image, share, number=signal.SIGKILL):
         """A pull that ends when so much of the first layer is here. What the store has of it."""
         ref, digests, sizes = image
-        self.stop_at = {digests[0]: int(sizes[0] * share)}
-        self.release.clear()
+        self.hold(digests[0], int(sizes[0] * share))
         proc = self.start(store, "pull", "--quiet", ref)
-        wait_for(lambda: size_of(store, digests[0]) >= self.stop_at[digests[0]])
+        wait_for(lambda: size_of(store, digests[0]) >= int(sizes[0] * share))
         time.sleep(0.1)
         proc.send_signal(number)
         proc.communicate(timeout=30)
-        self.release.set()
-        self.stop_at = {}
-        with self.lock:
-            self.asked.clear()
+        self.let_go()
+        self.registry.forget()
         return offset_of(store, digests[0])
 
+    def hold(self, digest, at):
+        self.registry.release.clear()
+        self.registry.stop_at = {digest: at}
+
+    def let_go(self):
+        self.registry.stop_at = {}
+        self.registry.release.set()
+
     def requests(self, digest):
-        with self.lock:
-            return [start for which, start in self.asked if which == digest]
+        """From which byte on it was asked for, each time."""
+        with self.registry.lock:
+            return [start_of(r) for r in self.registry.requests if r.path.endswith(digest)]
 
     def check(self, store, image):
         """The image is whole and right, nothing is kept any more."""
@@ -150,9 +116,8 @@ class Site:
         assert image[0].rsplit("/")[-1].split(":")[1] in self.run(store, "images")
 
     def close(self):
-        self.release.set()
-        self.server.shutdown()
-        self.server.server_close()
+        self.let_go()
+        self.registry.close()
         subprocess.run(["rm", "-rf", "--one-file-system", self.work], check=True)
 
 
@@ -211,17 +176,15 @@ def taken_over(site):
     one, two = site.image_of("one", shared), site.image_of("two", bottom + shared[::-1])
     store = site.store()
     digest, size = one[1][0], one[2][0]
-    site.stop_at = {digest: int(size * 0.6)}
-    site.release.clear()
+    site.hold(digest, int(size * 0.6))
     first = site.start(store, "pull", "--quiet", one[0])
-    wait_for(lambda: size_of(store, digest) >= site.stop_at[digest])
+    wait_for(lambda: size_of(store, digest) >= int(size * 0.6))
     second = site.start(store, "pull", "--quiet", two[0])
     wait_for(lambda: site.requests(two[1][0]))
     first.kill()
     first.communicate()
-    site.stop_at = {}
+    site.let_go()
     out, _ = second.communicate(timeout=60)
-    site.release.set()
     assert second.returncode == 0, out
     starts = site.requests(digest)
     assert len(starts) == 2 and starts[0] == 0 and 0.6 * size - 2 * MIB <= starts[1] <= 0.6 * size, starts
@@ -238,8 +201,7 @@ def all_of_it(site):
     store = site.store()
     site.interrupted(store, image, 0.9, signal.SIGINT)
     digest, size = image[1][0], image[2][0]
-    with open(os.path.join(site.layout.path, "blobs", *digest.split(":")), "rb") as data:
-        content = data.read()
+    content = site.registry.stored["big"]["whole"].blobs[digest]
     with open(partial(store, digest), "wb") as out:
         out.write(content)
     with open(partial(store, digest, ".state"), "w", encoding="utf-8") as out:
@@ -328,15 +290,14 @@ def pruned(site):
     assert os.path.exists(partial(store, digest))
     assert "Deleted partial blob: " + digest in site.run(store, "prune")
     assert not os.listdir(os.path.join(store, "partial"))
-    site.stop_at = {digest: image[2][0] // 2}
-    site.release.clear()
+    site.hold(digest, image[2][0] // 2)
     proc = site.start(store, "pull", "--quiet", image[0])
     wait_for(lambda: size_of(store, digest) >= image[2][0] // 2)
     out = site.run(store, "prune")
     assert "partial" not in out and os.path.exists(partial(store, digest)), out
     proc.send_signal(signal.SIGINT)
     proc.communicate(timeout=30)
-    site.release.set()
+    site.let_go()
 
 
 def main():
