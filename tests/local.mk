@@ -148,6 +148,9 @@ TESTS += \
 # Other engines with their adapters: each skipped where it is not installed.
 TESTS += tests/integration/crun.py tests/integration/dockerapi.py
 
+# How much a pull costs.
+TESTS += bench/smoke.py
+
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py
 EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/integration tests/suites.py tests/vectors

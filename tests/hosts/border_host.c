@@ -127,10 +127,9 @@ int main(int argc, char **argv)
 	if (!plugin || plugin->magic != IMAGE_PULL_MAGIC)
 		return fprintf(stderr, "no plugin: %s\n", dlerror()), 2;
 	old = !strcmp(argv[1], "old");
-	parts[0] = make(&(const struct image_pull_registry_service){0, NULL, resolve_repository,
-				lookup_endpoints},
-		sizeof(struct image_pull_registry_service),
-		sizeof(struct image_pull_registry_service));
+	parts[0] = MAKE(image_pull_registry_service, lookup_reference_endpoints,
+		.resolve_repository = resolve_repository,
+		.lookup_pull_endpoints = lookup_endpoints);
 	parts[1] = MAKE(
 		image_pull_image_store, rootfs_from_config, .put = image_put, .get = image_get);
 	parts[2] = MAKE(image_pull_layer_store, stage, .register_layer = register_layer);

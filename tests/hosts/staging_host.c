@@ -116,8 +116,9 @@ static void discard(void *ctx, void *handle)
 
 int main(int argc, char **argv)
 {
-	const struct image_pull_registry_service registry = {
-		sizeof(registry), NULL, resolve_repository, lookup_endpoints};
+	const struct image_pull_registry_service registry = {.struct_size = sizeof(registry),
+		.resolve_repository = resolve_repository,
+		.lookup_pull_endpoints = lookup_endpoints};
 	const struct image_pull_image_store images = {
 		.struct_size = sizeof(images), .put = image_put, .get = image_get};
 	const struct image_pull_layer_store layers = {.struct_size = sizeof(layers),
