@@ -60,6 +60,7 @@ plugin_libpull_a_SOURCES = \
 	plugin/image_pull.h \
 	plugin/login.c \
 	plugin/metadata.c \
+	plugin/plan.c \
 	plugin/pull.c \
 	plugin/pull.h \
 	plugin/pull_v2.c \
@@ -107,13 +108,13 @@ plugin_libpull_a_SOURCES = \
 	plugin/xfer/gunzip.h \
 	plugin/xfer/layer.c \
 	plugin/xfer/layer.h \
+	plugin/xfer/partial.c \
+	plugin/xfer/partial.h \
 	plugin/xfer/progress.c \
 	plugin/xfer/progress.h \
 	plugin/xfer/register.c \
 	plugin/xfer/ring.c \
 	plugin/xfer/ring.h \
-	plugin/xfer/partial.c \
-	plugin/xfer/partial.h \
 	plugin/xfer/spool.c \
 	plugin/xfer/spool.h \
 	plugin/xfer/stage.c \
@@ -125,7 +126,6 @@ plugin_libpull_a_SOURCES = \
 # The plugin: one exported symbol, no version in its name, never unloaded (libcurl and GnuTLS can't be).
 plugin_LTLIBRARIES += image_pull.la
 image_pull_la_SOURCES = \
-	plugin/plan.c \
 	plugin/plugin.c \
 	plugin/plugin.h \
 	plugin/plugin_error.c
