@@ -138,6 +138,7 @@ TESTS += tests/conformance/check.py tests/adversarial/check.py tests/integration
 TESTS += \
 	tests/integration/cli.py \
 	tests/integration/memory.py \
+	tests/integration/personas.py \
 	tests/integration/plan.py \
 	tests/integration/processes.py \
 	tests/integration/registries.py \

@@ -168,6 +168,7 @@ class Server:
 
 class Registry(Server):
     """images: {"team/app": {"1": Image}}. What the methods before answer() give decides."""
+    page = 100
 
     def __init__(self, stored=None, **more):
         self.stored = stored or {}
@@ -193,12 +194,24 @@ class Registry(Server):
     def unknown_manifest(self, request, repo, reference):
         return Answer.error(404, "MANIFEST_UNKNOWN", "manifest unknown", {"Tag": reference})
 
+    def tags(self, request, repo, names):
+        """github.com/opencontainers/distribution-spec, listing tags: pages of self.page names, each with a Link to the next."""
+        last = request.query.get("last", "")
+        rest = [name for name in sorted(names) if name > last]
+        page = rest[:self.page]
+        links = [("Link", '</v2/%s/tags/list?last=%s&n=%d>; rel="next"' % (repo, page[-1], self.page))] \
+            if len(rest) > self.page else []
+        return Answer(200, {"name": repo, "tags": page}, [("Content-Type", "application/json"), *links])
+
     def answer(self, request):
         kept_out = self.guard(request)
         if kept_out:
             return kept_out
         if request.path in ("/v2/", "/v2"):
             return self.ping(request)
+        if request.path.startswith("/v2/") and request.path.endswith("/tags/list"):
+            repo = request.path[len("/v2/"):-len("/tags/list")]
+            return self.tags(request, repo, self.stored[repo]) if repo in self.stored else self.unknown_repository(request, repo)
         for kind in ("manifests", "blobs"):
             before, found, what = request.path.rpartition("/%s/" % kind)
             if not found or not before.startswith("/v2/"):
