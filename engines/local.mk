@@ -36,17 +36,3 @@ uninstall-local:
 	rm -f '$(DESTDIR)$(bashcompletiondir)/towline'
 towline_SOURCES = engines/towline/main.c
 towline_LDADD = engines/libhost.a engines/libcommon.a libtowline.la
-
-# towline-serve: Docker Engine's API. towline execs it, and needs no HTTP server for that.
-if HAVE_SERVE
-pkglibexec_PROGRAMS += towline-serve
-towline_serve_SOURCES = \
-	engines/dockerapi/images.c \
-	engines/dockerapi/main.c \
-	engines/dockerapi/pull.c \
-	engines/dockerapi/router.c \
-	engines/dockerapi/serve.h \
-	engines/dockerapi/system.c
-towline_serve_CFLAGS = $(AM_CFLAGS) $(MICROHTTPD_CFLAGS)
-towline_serve_LDADD = engines/libcommon.a libtowline.la $(MICROHTTPD_LIBS)
-endif

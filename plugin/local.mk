@@ -139,7 +139,7 @@ endif
 include_HEADERS += plugin/image_pull.h
 
 # A host wants the one .so; some (crun) fall over a .la beside it.
-install-exec-hook:
+install-data-hook:
 	rm -f $(DESTDIR)$(plugindir)/image_pull.la
 uninstall-hook:
 	rm -f $(DESTDIR)$(plugindir)/image_pull.so

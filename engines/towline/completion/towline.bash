@@ -3,7 +3,7 @@
 # The names of the images that are here.
 _towline_images()
 {
-	towline "${_towline_where[@]}" images --json 2>/dev/null |
+	towline "${_towline_where[@]}" images --json 2>/dev/null | tr -d ' \n' |
 		grep -o '"RepoTags":\[[^]]*\]' | grep -o '"[^"]*"' | tr -d '"' | grep -v '^RepoTags$'
 }
 
@@ -11,7 +11,7 @@ _towline()
 {
 	local cur prev words cword
 	_init_completion -n : || return
-	local commands="pull plan login logout images inspect tag rm prune fsck rootfs bundle load save"
+	local commands="pull plan login logout images inspect tag rm prune fsck rootfs bundle load save serve"
 	local i command="" _towline_where=()
 
 	for ((i = 1; i < cword; i++)); do
@@ -34,7 +34,8 @@ _towline()
 	--log-level) COMPREPLY=($(compgen -W "error warn info debug" -- "$cur")) && return ;;
 	--progress) COMPREPLY=($(compgen -W "auto bar plain json none" -- "$cur")) && return ;;
 	--pull) COMPREPLY=($(compgen -W "always missing newer" -- "$cur")) && return ;;
-	--authfile | --ca) _filedir && return ;;
+	--authfile | --ca | --socket) _filedir && return ;;
+	--group) COMPREPLY=($(compgen -g -- "$cur")) && return ;;
 	--platform) COMPREPLY=($(compgen -W "linux/amd64 linux/arm64 linux/arm/v7 linux/386" -- "$cur")) && return ;;
 	esac
 	case $command in
@@ -58,6 +59,7 @@ _towline()
 		fi
 		;;
 	load) _filedir ;;
+	serve) COMPREPLY=($(compgen -W "--socket --group" -- "$cur")) ;;
 	esac
 	__ltrim_colon_completions "$cur"
 } && complete -F _towline towline
