@@ -62,6 +62,19 @@ static bool still_there(int at, const char *path, int fd)
 	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+/* flock without waiting: 1, or 0 if somebody else has it. That the kernel cannot lock is another
+ * thing: who took it for a held lock would wait for ever. */
+static int try_lock(int fd, int operation, const char *path, struct error **reterr)
+{
+	while (flock(fd, operation | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			return 0;
+		if (errno != EINTR)
+			return error_set(reterr, error_path("flock", path, error_errno(errno)));
+	}
+	return 1;
+}
+
 int layer_data_info(struct layer_store *ls, const char *diff_id, int fd,
 	struct layer_data_info *ret, struct error **reterr)
 {
@@ -103,7 +116,12 @@ int layer_data_open(struct layer_store *ls, const char *diff_id, int *ret_fd,
 
 	if (fd < 0 && errno != ENOENT)
 		return error_set(reterr, error_path("open", path, error_errno(errno)));
-	if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0 || !still_there(ls->dir, path, fd))
+
+	int locked = fd < 0 ? 0 : try_lock(fd, LOCK_SH, path, reterr);
+
+	if (locked < 0)
+		return -1;
+	if (!locked || !still_there(ls->dir, path, fd))
 		return not_found(diff_id, reterr);
 	if (layer_data_info(ls, diff_id, fd, &info, reterr) < 0)
 		return -1;
@@ -139,8 +157,16 @@ int layer_staging_new(struct layer_store *ls, char ret_name[64], int *ret_fd, st
 
 		cleanup_close int fd = openat(ls->dir, path, FOLDER);
 
+		int locked = fd < 0 ? 0 : try_lock(fd, LOCK_EX, path, reterr);
+
 		/* A sweeper may come between the two calls: then it is gone, and we try again. */
-		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || !still_there(ls->dir, path, fd))
+		if (locked < 0 || (fd < 0 && errno != ENOENT)) {
+			if (!locked)
+				error_set(reterr, error_path("open", path, error_errno(errno)));
+			unlinkat(ls->dir, path, AT_REMOVEDIR);
+			return -1;
+		}
+		if (!locked || !still_there(ls->dir, path, fd))
 			continue;
 		*ret_fd = fd;
 		fd = -1;
@@ -181,9 +207,8 @@ int layer_data_publish(struct layer_store *ls, const char *name, const char *dif
 
 		if (!renameat(ls->dir, from, ls->dir, to)) {
 			/* Nobody can have locked it for removal: ours was exclusive. */
-			if (flock(*fd, LOCK_SH) < 0)
-				return error_set(
-					reterr, error_path("flock", to, error_errno(errno)));
+			if (try_lock(*fd, LOCK_SH, to, reterr) < 0)
+				return -1;
 			return ls->fast ? 0 : layer_unsynced_add(ls, diff_id, reterr);
 		}
 		err = errno;
@@ -223,8 +248,11 @@ int layer_data_lock(struct layer_store *ls, const char *diff_id, int *ret_fd, st
 		return error_set(reterr, error_path("open", path, error_errno(errno)));
 	if (fd < 0)
 		return not_found(diff_id, reterr);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return 0;
+
+	int locked = try_lock(fd, LOCK_EX, path, reterr);
+
+	if (locked <= 0)
+		return locked;
 	if (!still_there(ls->dir, path, fd))
 		return not_found(diff_id, reterr);
 	*ret_fd = fd;
@@ -327,9 +355,12 @@ int layer_blob_lock(struct layer_store *ls, const char *digest, int *ret_fd, str
 
 	if (fd < 0)
 		return error_set(reterr, error_path("open", path, error_errno(errno)));
+
+	int locked = try_lock(fd, LOCK_EX, path, reterr);
+
 	/* The one before us may have removed the file that we have open: ask again. */
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || !still_there(ls->dir, path, fd))
-		return 0;
+	if (locked <= 0 || !still_there(ls->dir, path, fd))
+		return locked < 0 ? -1 : 0;
 	*ret_fd = fd;
 	fd = -1;
 	return 1;

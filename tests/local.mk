@@ -81,6 +81,7 @@ tests_test_transport_SOURCES = tests/certs.c tests/certs.h tests/http_server.c t
 endif
 include $(top_srcdir)/tests/hosts/local.mk
 include $(top_srcdir)/tests/fuzz/local.mk
+include $(top_srcdir)/tests/faults/local.mk
 
 # Whole pulls, of the plugin as an engine loads it.
 check_PROGRAMS += tests/conformance/pull_driver

@@ -85,6 +85,7 @@ int host_instance(const struct host_parts *parts, struct image_pull_instance **r
 		.https_proxy = config->https_proxy,
 		.no_proxy = config->no_proxy,
 		.temp_dir = config->temp_dir,
+		.retry_tick_ms = parts->retry_tick_ms,
 		.limits = &limits,
 		.network = config->network,
 	};
@@ -352,7 +353,8 @@ int host_pull(struct host *host, const struct host_request *request)
 	struct host_parts parts = {.config = host->config,
 		.store = host->store,
 		.events = request->events,
-		.timeout_ms = request->timeout_ms};
+		.timeout_ms = request->timeout_ms,
+		.retry_tick_ms = request->retry_tick_ms};
 	struct image_pull_instance *instance = NULL;
 	struct towline_text text;
 	int code, n;

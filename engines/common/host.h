@@ -24,6 +24,7 @@ struct host_parts {
 	struct towline_store *store; /* NULL: nothing is there, and nothing can be pulled */
 	const struct image_pull_events *events; /* may be NULL */
 	uint32_t timeout_ms;                    /* of a pull; 0: engine.json's */
+	uint32_t retry_tick_ms;                 /* of countdowns; 0: a second */
 };
 int host_instance(const struct host_parts *parts, struct image_pull_instance **ret,
 	const struct image_pull_sink *sink);
@@ -72,6 +73,7 @@ struct host_request {
 	const char *ca;
 	uint32_t timeout_ms;
 	const struct image_pull_events *events; /* may be NULL */
+	uint32_t retry_tick_ms;
 };
 /* The image is in the store afterwards, and host->reference names it. The plugin is loaded only if
  * a registry must be asked; its instance and threads are gone when this returns. 0, or -1 with the

@@ -26,8 +26,9 @@ class Image:
     def __init__(self, *layers, **config):
         packed = [gzip.compress(tar, 1, mtime=0) for tar in layers]
         self.layers = [digest_of(p) for p in packed]
+        self.diff_ids = [digest_of(tar) for tar in layers]
         conf = json.dumps({"architecture": "amd64", "os": "linux", "config": config,
-                           "rootfs": {"type": "layers", "diff_ids": [digest_of(tar) for tar in layers]}}).encode()
+                           "rootfs": {"type": "layers", "diff_ids": self.diff_ids}}).encode()
         self.config = digest_of(conf)
         self.blobs = {self.config: conf, **dict(zip(self.layers, packed))}
         self.manifest = json.dumps({
@@ -75,6 +76,7 @@ class Answer:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body is not to wait for its header's acknowledgement
 
     def log_message(self, *args):
         pass
