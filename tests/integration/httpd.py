@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import json
 import socket
+import socketserver
 import ssl
 import sys
 import threading
@@ -119,6 +120,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class QuietServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+
+    def server_bind(self):
+        """HTTPServer's asks for its own name, and waits where nobody answers."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
 
     def handle_error(self, request, client_address):
         # a client that goes away, or does not like the certificate, is none of the server's errors
