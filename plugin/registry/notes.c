@@ -106,7 +106,8 @@ void notes_take(struct notes *n, const struct http_response *response, struct lo
 	}
 	pthread_mutex_unlock(&n->lock);
 	if (changed)
-		log_info(log, "Rate limit of %s: %s, remaining: %s", response->url, limit,
+		log_info(log, "Rate limit of %.*s: %s, remaining: %s",
+			(int)strcspn(response->url, "?"), response->url, limit,
 			*remaining ? remaining : "not said");
 	take_warnings(n, h, log);
 }

@@ -176,6 +176,53 @@ static int use_userinfo(const struct hop *h, struct header_list *headers, struct
 	return transport_set_basic_auth(headers, user, password, reterr);
 }
 
+/* ---- a trace for --log-level debug, without anything secret: queries of redirects are signatures,
+ * values of Authorization are not shown */
+
+static int without_query(const char *url)
+{
+	size_t size = strcspn(url, "?#");
+
+	return size > 1024 ? 1024 : (int)size;
+}
+
+static void trace(const struct transport *t, const struct http_request *request,
+	const struct http_response *r, const struct error *err, int64_t ms)
+{
+	static const char *const shown[] = {"Www-Authenticate", "Docker-Content-Digest",
+		"Content-Type", "Content-Range", "Retry-After"};
+	const char *auth = header_get(request->headers, "Authorization");
+	const char *range = header_get(request->headers, "Range");
+	const char *location;
+	struct buf b = {0};
+
+	buf_appendf(
+		&b, "HTTP: %s %.*s", request->method, without_query(request->url), request->url);
+	if (auth)
+		buf_appendf(&b, " (Authorization: %.*s ***)", (int)strcspn(auth, " "), auth);
+	if (range)
+		buf_appendf(&b, " (Range: %s)", range);
+	if (!r) {
+		buf_appendf(&b, ": no answer after %lld ms: %s", (long long)ms, err->message);
+	} else {
+		buf_appendf(&b, ": %s after %lld ms", r->status_line, (long long)ms);
+		if (r->content_length >= 0)
+			buf_appendf(&b, "; %lld bytes", (long long)r->content_length);
+		location = header_get(&r->headers, "Location");
+		if (location)
+			buf_appendf(&b, "; Location: %.*s",
+				strchr(location, '@') ? 0 : without_query(location), location);
+		for (size_t i = 0; i < ARRAY_SIZE(shown); i++)
+			if (header_get(&r->headers, shown[i]))
+				buf_appendf(&b, "; %s: %.512s", shown[i],
+					header_get(&r->headers, shown[i]));
+	}
+	/* without memory there is no trace */
+	if (!b.oom && b.data)
+		log_debug(t->log, "%s", b.data);
+	buf_free(&b);
+}
+
 /* transport.RoundTrip: a copy of the headers, changed by the modifiers. */
 static int send_hop(const struct transport *t, const struct context *ctx,
 	const struct http_request *request, const struct hop *h, uint32_t timeout_ms,
@@ -183,6 +230,8 @@ static int send_hop(const struct transport *t, const struct context *ctx,
 {
 	struct header_list headers = {0};
 	struct http_request one = *request;
+	struct error *err = NULL;
+	int64_t begun;
 	size_t i;
 	int rc;
 
@@ -202,7 +251,11 @@ static int send_hop(const struct transport *t, const struct context *ctx,
 			one.body = NULL;
 			one.body_size = 0;
 		}
-		rc = http_round_trip(t->client, ctx, &one, ret, reterr);
+		begun = monotonic_ms();
+		rc = http_round_trip(t->client, ctx, &one, ret, &err);
+		trace(t, &one, rc == 0 ? *ret : NULL, err, monotonic_ms() - begun);
+		if (rc < 0)
+			error_set(reterr, err);
 	}
 	header_list_free(&headers);
 	return rc;
@@ -361,8 +414,8 @@ static int wait_if_busy(struct walk *w, struct http_response *r, struct error **
 		return 0;
 	}
 	w->retries++;
-	log_info(w->t->log, "%s: %s, retrying in %lld ms (%u of %u)", r->url, r->status_line,
-		(long long)ms, w->retries, policy->max_retries);
+	log_info(w->t->log, "%.*s: %s, retrying in %lld ms (%u of %u)", without_query(r->url),
+		r->url, r->status_line, (long long)ms, w->retries, policy->max_retries);
 	transport_finish(r, w->ctx);
 	if (w->deadline)
 		w->deadline += ms;

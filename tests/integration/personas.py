@@ -361,6 +361,22 @@ def pulls(kind):
     return case
 
 
+def trace(site):
+    """--log-level debug shows each request and its answer, and nothing that is secret"""
+    for kind in (DockerHub, Amazon, Harbor):
+        with kind(httpd.small_image(kind.__name__)) as persona:
+            result = cli.Store(site).run("--log-level", "debug", "pull", "--creds", "%s:%s" % (USER, PASSWORD),
+                                         "%s/%s:1" % (persona.host, persona.repo))
+            check(result.code == 0, result)
+            lines = [line for line in result.err.splitlines() if "HTTP: " in line]
+            requests = [r for s in persona.servers() for r in s.requests]
+            check(len(lines) >= len(requests), lines)
+            check(any("(Authorization: B" in line and "***)" in line for line in lines) and
+                  any("Location: " + persona.storage.url + "/data" in line for line in lines) == (kind is not Harbor), lines)
+            for secret in [PASSWORD, GOOD.split()[1], "sig=", *(persona.tokens.granted if persona.tokens else [])]:
+                check(secret not in result.err, "%s is in\n%s" % (secret, result.err))
+
+
 def anonymous(site):
     """where anonymous tokens are given, no credentials are needed, and none are sent"""
     for kind in (DockerHub, GitHub, Quay, Artifactory):
@@ -521,7 +537,7 @@ def images_big():
     return httpd.Image(httpd.images.tar_of({"big": os.urandom(300000)}))
 
 
-CASES = [pulls(kind) for kind in PERSONAS] + [anonymous, unknown, pages, traps, mirrors, one_token_at_a_time, refreshed]
+CASES = [pulls(kind) for kind in PERSONAS] + [trace, anonymous, unknown, pages, traps, mirrors, one_token_at_a_time, refreshed]
 
 if __name__ == "__main__":
     registries.main("personas", CASES)
