@@ -545,6 +545,61 @@ static void resolves_names(void **state)
 	server_stop(server);
 }
 
+/* A resolver that does not answer before it is told to. */
+struct slow_resolver {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool go;
+};
+
+static int resolve_slowly(
+	void *context, const char *host, int (*add)(void *arg, const char *address), void *arg)
+{
+	struct slow_resolver *r = context;
+
+	(void)host;
+	pthread_mutex_lock(&r->lock);
+	while (!r->go)
+		pthread_cond_wait(&r->cond, &r->lock);
+	pthread_mutex_unlock(&r->lock);
+	return add(arg, "127.0.0.1");
+}
+
+/* A name is looked up for as long as a connection may take, or the request. */
+static void gives_up_on_names(void **state)
+{
+	struct slow_resolver slow = {
+		.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+	struct http_options options = {.user_agent = "x",
+		.resolve = resolve_slowly,
+		.resolve_context = &slow,
+		.connect_timeout_ms = 100};
+	struct http_client *client = new_client(&options);
+	struct buf body = {0};
+	struct http_request request = {.method = "GET", .url = "http://slow.example/"};
+	char *error = NULL;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) { /* the second one joins the first one's lookup */
+		assert_int_equal(ask(client, &request, &body, &error), -1);
+		assert_string_equal(error, "dial tcp: lookup slow.example: i/o timeout");
+		free(error);
+		error = NULL;
+	}
+	request.connect_timeout_ms = 20000;
+	request.timeout_ms = 100;
+	assert_int_equal(ask(client, &request, &body, &error), -1);
+	assert_string_equal(error, "context deadline exceeded");
+	free(error);
+	pthread_mutex_lock(&slow.lock);
+	slow.go = true;
+	pthread_cond_broadcast(&slow.cond);
+	pthread_mutex_unlock(&slow.lock);
+	buf_free(&body);
+	http_client_free(client);
+}
+
 /* ---- cancelling and time limits */
 
 static bool stall(struct server_connection *c, void *arg)
@@ -793,6 +848,7 @@ int main(void)
 		cmocka_unit_test(survives_kept_connections_that_died),
 		cmocka_unit_test(says_who_refused),
 		cmocka_unit_test(resolves_names),
+		cmocka_unit_test(gives_up_on_names),
 		cmocka_unit_test(cancels),
 		cmocka_unit_test(ends_in_time),
 		cmocka_unit_test(pauses_and_goes_on),

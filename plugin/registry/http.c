@@ -232,16 +232,43 @@ static int fill_exchange(struct exchange *x, const struct http_request *request,
 	return http_easy_setup(x, request, reterr);
 }
 
+/* Looking up a name is part of connecting, as it is in the original: how long it may take yet.
+ * -1: none is looked up. 0 with an error: too long. */
+static int64_t lookup_left(struct exchange *x, int64_t begun, struct error **reterr)
+{
+	int64_t now = monotonic_ms(), until = begun + x->connect_timeout_ms;
+
+	if (!atomic_load(&x->looking_up))
+		return -1;
+	if (x->deadline && now >= x->deadline) {
+		error_set(reterr, &err_context_deadline_exceeded);
+		return 0;
+	}
+	if (now >= until) {
+		error_set(reterr, http_lookup_error(x, "i/o timeout"));
+		return 0;
+	}
+	if (x->deadline && x->deadline < until)
+		until = x->deadline;
+	return until - now;
+}
+
 /* Wait for the header. Takes nothing over. */
 static int await_header(struct exchange *x, const struct context *ctx, struct error **reterr)
 {
 	struct cancel_watch watch;
 	bool told = ctx->requested == NULL;
+	int64_t begun = monotonic_ms();
+	struct error *late = NULL;
 	int rc = 0;
 
 	cancel_watch(ctx->cancel, &watch, wake_for_cancel, x);
 	pthread_mutex_lock(&x->lock);
 	while (!x->have_header && !atomic_load(&x->done) && !cancel_fired(ctx->cancel)) {
+		int64_t left = lookup_left(x, begun, &late);
+
+		if (late)
+			break;
 		if (x->requested && !told) {
 			told = true;
 			pthread_mutex_unlock(&x->lock);
@@ -249,9 +276,11 @@ static int await_header(struct exchange *x, const struct context *ctx, struct er
 			pthread_mutex_lock(&x->lock);
 			continue;
 		}
-		context_wait(ctx, &x->cond, &x->lock, -1);
+		context_wait(ctx, &x->cond, &x->lock, left);
 	}
-	if (!x->have_header) {
+	if (late) {
+		rc = error_set(reterr, late);
+	} else if (!x->have_header) {
 		struct error *err = atomic_load(&x->done) ? x->error : cancel_error(ctx->cancel);
 
 		rc = error_set(reterr, error_ref(err ? err : &err_eof));

@@ -98,6 +98,7 @@ static void answer(struct exchange *x, const char *addresses, const char *why)
 		x->resolve_error = refused_error(x);
 	else if (!(x->addresses = resolve_list(x, addresses)))
 		x->resolve_error = &error_no_memory;
+	atomic_store(&x->looking_up, false);
 	http_loop_post(x, OP_SUBMIT);
 }
 
@@ -300,6 +301,7 @@ int http_resolve(struct exchange *x, struct error **reterr)
 		answer(x, known ? known : "", known ? NULL : "cannot allocate memory");
 		return 0;
 	}
+	atomic_store(&x->looking_up, true);
 	for (l = client->lookups; l && strcmp(l->host, x->route.dial_host) != 0; l = l->next)
 		;
 	if (l) {

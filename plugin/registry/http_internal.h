@@ -66,6 +66,7 @@ struct exchange {
 	int64_t deadline; /* monotonic ms, 0: none */
 	uint32_t connect_timeout_ms;
 
+	atomic_bool looking_up; /* a name, since the request was made */
 	/* set by the resolving side before OP_SUBMIT */
 	struct curl_slist *addresses; /* for CURLOPT_RESOLVE */
 	struct error *resolve_error;
