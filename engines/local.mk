@@ -8,6 +8,7 @@ engines_libhost_a_SOURCES = \
 	engines/towline/answer.c \
 	engines/towline/cli.c \
 	engines/towline/cli.h \
+	engines/towline/doctor.c \
 	engines/towline/images.c \
 	engines/towline/json_text.c \
 	engines/towline/json_text.h \

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* ---- options */
@@ -266,6 +267,22 @@ void cli_close(struct cli *cli)
 	cli->store = NULL;
 	towline_config_free(cli->config);
 	cli->config = NULL;
+}
+
+int cli_statvfs(const char *path, struct statvfs *ret)
+{
+	char *way = strdup(path);
+	int r = -1;
+
+	while (way && *way && (r = statvfs(way, ret)) < 0) {
+		char *slash = strrchr(way, '/');
+
+		if (!slash)
+			break;
+		slash[slash == way && slash[1] ? 1 : 0] = '\0';
+	}
+	free(way);
+	return r;
 }
 
 int cli_flush(FILE *out)

@@ -29,6 +29,7 @@ int command_pull(struct cli *cli, int argc, char **argv);
 int command_plan(struct cli *cli, int argc, char **argv);
 int command_login(struct cli *cli, int argc, char **argv);
 int command_logout(struct cli *cli, int argc, char **argv);
+int command_doctor(struct cli *cli, int argc, char **argv);
 int command_images(struct cli *cli, int argc, char **argv);
 int command_inspect(struct cli *cli, int argc, char **argv);
 int command_tag(struct cli *cli, int argc, char **argv);
@@ -85,6 +86,9 @@ int cli_open_store(struct cli *cli, enum cli_access access);
 /* The same for a command on that image: a store that is not there does not have it. */
 int cli_open_store_of(struct cli *cli, enum cli_access access, const char *image);
 void cli_close(struct cli *cli);
+/* Of the path, or what there is of the way to it. 0, or -1 with errno. */
+struct statvfs;
+int cli_statvfs(const char *path, struct statvfs *ret);
 /* 0, or -1 after a line on stderr: what was printed did not all arrive. */
 int cli_flush(FILE *out);
 

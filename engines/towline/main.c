@@ -14,10 +14,10 @@ static const char help[] =
 	"  pull [--platform OS/ARCH[/VARIANT]] [--all-tags] [--quiet]\n"
 	"       [--progress auto|bar|plain|json|none] [--pull always|missing|newer]\n"
 	"       [--creds USER[:PASSWORD]] [--authfile FILE] [--ca FILE] REF...\n"
-	"  plan [--platform OS/ARCH[/VARIANT]] [--json] [--creds USER[:PASSWORD]]\n"
-	"       [--authfile FILE] [--ca FILE] REF...   what a pull would fetch\n"
+	"  plan [--json] [--platform ...] [--creds ...] REF...  what a pull would fetch\n"
 	"  login [--username USER] [--password-stdin] [--authfile FILE] [REGISTRY]\n"
 	"  logout [--authfile FILE] [REGISTRY]\n"
+	"  doctor [--json] [REGISTRY...]  what a pull stands on, and what to do about it\n"
 	"  images [--json]           the images that are here\n"
 	"  inspect REF...            what is known of an image, as JSON\n"
 	"  tag REF NEW               give an image one more name\n"
@@ -26,15 +26,13 @@ static const char help[] =
 	"  fsck [--deep] [--repair]  check the store\n"
 	"  rootfs REF DIR            the merged root file system, as files in DIR\n"
 	"  bundle REF DIR            an OCI runtime bundle; bundle --remove DIR\n"
-	"  load SRC                  from a docker-archive FILE or oci:DIR\n"
-	"  save REF TARGET           to one of these\n"
+	"  load SRC, save REF TARGET   docker-archive FILE or oci:DIR\n"
 	"  serve [--socket PATH] [--group GROUP]  answer Docker's client\n"
 	"options:\n"
 	"  --config FILE             engine.json; default: the user's, then /etc's\n"
 	"  --root DIR                the store, in place of engine.json's data-root\n"
 	"  --plugin PATH             image_pull.so, in place of engine.json's\n"
-	"  --log-level LEVEL         log to stderr: error, warn, info or debug\n"
-	"  --version, --help\n"
+	"  --log-level LEVEL         error, warn, info or debug, to stderr; --version; --help\n"
 	"exit status: 0 done (pulled or up to date), 1 an error, 2 wrong usage\n";
 
 static int parse_level(const char *word)
@@ -58,6 +56,7 @@ static int run_command(struct cli *cli, int argc, char **argv)
 		{"plan", command_plan},
 		{"login", command_login},
 		{"logout", command_logout},
+		{"doctor", command_doctor},
 		{"images", command_images},
 		{"inspect", command_inspect},
 		{"tag", command_tag},

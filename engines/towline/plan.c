@@ -102,26 +102,12 @@ struct sums {
 	int64_t free;           /* bytes in the store's file system; -1: not known */
 };
 
-/* The store's folder, or what there is of the way to it. */
+/* In the store's file system; -1: not known. */
 static int64_t free_bytes(const char *path)
 {
-	char *way = strdup(path);
 	struct statvfs fs;
-	int64_t result = -1;
 
-	while (way && *way) {
-		char *slash = strrchr(way, '/');
-
-		if (statvfs(way, &fs) == 0) {
-			result = (int64_t)((uint64_t)fs.f_bavail * fs.f_frsize);
-			break;
-		}
-		if (!slash)
-			break;
-		slash[slash == way && slash[1] ? 1 : 0] = '\0';
-	}
-	free(way);
-	return result;
+	return cli_statvfs(path, &fs) < 0 ? -1 : (int64_t)((uint64_t)fs.f_bavail * fs.f_frsize);
 }
 
 static struct sums sum_up(const struct plan_command *c, const struct planned_image *image)

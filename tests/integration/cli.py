@@ -535,8 +535,8 @@ def help_text(site):
     store = Store(site)
     result = store.ok("--help")
     check(len(result.lines) <= 24 and max(map(len, result.lines)) <= 80, result)
-    for word in "pull images inspect tag rm prune fsck rootfs bundle load save".split():
-        check(re.search(r"^  %s\b" % word, result.out, re.M), word)
+    for word in "pull plan login logout doctor images inspect tag rm prune fsck rootfs bundle load save serve".split():
+        check(re.search(r"^  (\w+ [A-Z]+, )?%s\b" % word, result.out, re.M), word)
     check(re.fullmatch(r"towline \d+\.\d+\.\d+\n", store.ok("--version").out))
 
 
@@ -686,6 +686,58 @@ def htpasswd(site):
         registry.close()
 
 
+def doctor(site):
+    """doctor: what is well, what is not, and what to do about it"""
+    need("htpasswd")
+    registry = images.Registry(site.work, "examined", auth=("ann", "pass word"))
+    store = Store(site)
+
+    def states(*args, where=store):
+        """{check: (state, text, advice)}; the exit status says whether one failed"""
+        result = where.run("doctor", "--json", *args)
+        found = {x["check"]: (x["state"], x["text"], x.get("advice", "")) for x in json.loads(result.out)}
+        check(result.err == "" and result.code == int("failed" in [x[0] for x in found.values()]), result)
+        return found
+
+    try:
+        fresh = states()
+        check([x for x in fresh if fresh[x][0] != "ok"] == [], fresh)
+        check(list(fresh) == ["config", "user", "plugin", "store", "space", "proxy", "CAs", "registries"], fresh)
+        check(fresh["config"][1] == store.config and "not there yet" in fresh["store"][1], fresh)
+        check(re.fullmatch(r"towline [\d.]+, ABI 1\.\d+ \(this program: 1\.\d+\)", fresh["plugin"][1]), fresh)
+        check(not os.path.exists(store.root), "the doctor made a store")
+        open_one, locked, nobody = site.host, registry.host, "127.0.0.1:1"
+        found = states(open_one, locked, nobody, "a/b")
+        check(found[open_one][:2] == ("ok", "it answers without credentials"), found)
+        check(found[locked][0] == "warning" and "towline login" in found[locked][2], found)
+        check(found[nobody][0] == "failed" and "nothing listens there" in found[nobody][2], found)
+        check(found["a/b"][0] == "failed", found)
+        for password, state in (("pass word", "ok"), ("wrong", "failed")):
+            login = store.start("login", "-u", "ann", "--password-stdin", locked, stdin=subprocess.PIPE)
+            login.communicate(password.encode())
+            check(states(locked)[locked][0] == state, password)
+        store.ok("pull", "-q", site.app("two"))
+        check("nothing is damaged" in states()["store"][1])
+        lines = store.run("doctor").lines
+        check(len(lines) == 8 and all(line.startswith("ok ") for line in lines), lines)
+
+        sick = Store(site)
+        sick.write({"plugins": {"image_pull": {"path": "/nowhere.so"}}, "data-root": store.root,
+                    "proxies": {"https-proxy": "ftp://u:secret@h:1"}, "ca-bundle": "/nowhere.pem"})
+        found = states(where=sick)
+        check([x for x in found if found[x][0] == "failed"] == ["plugin", "https-proxy", "CAs"], found)
+        check(all(found[x][2] for x in ("plugin", "https-proxy", "CAs")) and "secret" not in str(found), found)
+        chain = os.path.join(store.root, "layers", "chains")
+        os.remove(os.path.join(chain, os.listdir(chain)[0]))
+        found = states()
+        check(found["store"][0] == "failed" and "fsck --repair" in found["store"][2], found)
+        sick.write("{")
+        found = states(where=sick)
+        check(list(found) == ["config"] and found["config"][0] == "failed" and sick.config in found["config"][1], found)
+    finally:
+        registry.close()
+
+
 def tls(site):
     """a registry over TLS: with its CA in certs.d, without, and where the loopback counts as insecure"""
     need("openssl")
@@ -790,7 +842,7 @@ def terminal(site):
 CASES = [help_text, usage, bad_references, bad_configs, bad_plugins, fresh_pull, second_pull, image_id, podmans_id, default_tag,
          quiet, by_digest, all_tags, platforms, other_platform, json_stream, json_error, several, policies, login_file,
          login_helper, login_prompt, unknown_tag, refused, no_such_platform,
-         log_levels, images_and_names, root_option, root_filesystem, unprivileged, check_and_prune, load_and_save, htpasswd, tls,
+         log_levels, images_and_names, root_option, root_filesystem, unprivileged, check_and_prune, load_and_save, htpasswd, doctor, tls,
          interrupted, killed, broken_pipe, terminal]
 
 

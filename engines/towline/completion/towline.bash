@@ -11,7 +11,7 @@ _towline()
 {
 	local cur prev words cword
 	_init_completion -n : || return
-	local commands="pull plan login logout images inspect tag rm prune fsck rootfs bundle load save serve"
+	local commands="pull plan login logout doctor images inspect tag rm prune fsck rootfs bundle load save serve"
 	local i command="" _towline_where=()
 
 	for ((i = 1; i < cword; i++)); do
@@ -44,6 +44,7 @@ _towline()
 	plan) COMPREPLY=($(compgen -W "--platform --json --creds --authfile --ca $(_towline_images)" -- "$cur")) ;;
 	login) COMPREPLY=($(compgen -W "--username --password-stdin --authfile" -- "$cur")) ;;
 	logout) COMPREPLY=($(compgen -W "--authfile" -- "$cur")) ;;
+	doctor) COMPREPLY=($(compgen -W "--json" -- "$cur")) ;;
 	images) COMPREPLY=($(compgen -W "--json" -- "$cur")) ;;
 	rm) COMPREPLY=($(compgen -W "--force $(_towline_images)" -- "$cur")) ;;
 	prune) COMPREPLY=($(compgen -W "--dry-run --all" -- "$cur")) ;;
