@@ -12,21 +12,21 @@
 #include "base/buf.h"
 
 /* Relative values are to be ignored, says the specification. */
-static char *absolute_env(const char *name)
+static const char *absolute_env(const char *name)
 {
 	const char *value = secure_getenv(name);
 
-	return value && *value == '/' ? strdup(value) : NULL;
+	return value && *value == '/' ? value : NULL;
 }
 
 char *dirs_home(void)
 {
-	char *home = absolute_env("HOME");
+	const char *home = absolute_env("HOME");
 	struct passwd entry, *found = NULL;
 	char text[4096];
 
 	if (home)
-		return home;
+		return strdup(home);
 	if (getpwuid_r(geteuid(), &entry, text, sizeof(text), &found) != 0 || !found ||
 		*found->pw_dir != '/')
 		return NULL;
@@ -35,10 +35,10 @@ char *dirs_home(void)
 
 static char *xdg(const char *name, const char *below_home)
 {
-	char *value = absolute_env(name);
+	const char *value = absolute_env(name);
 	cleanup_free char *home = value ? NULL : dirs_home();
 
-	return home ? str_printf("%s/%s", home, below_home) : value;
+	return home ? str_printf("%s/%s", home, below_home) : value ? strdup(value) : NULL;
 }
 
 char *dirs_config_home(void)

@@ -95,7 +95,7 @@ bool ip_net_equal(const struct ip_net *a, const struct ip_net *b)
 	       !memcmp(a->ip.bytes, b->ip.bytes, a->ip.size);
 }
 
-static bool give(
+static int give(
 	const char *host, size_t host_size, const char *port, char **ret_host, char **ret_port)
 {
 	char *h = strndup(host, host_size);
@@ -104,30 +104,28 @@ static bool give(
 	if (!h || !p) {
 		free(h);
 		free(p);
-		*ret_host = NULL;
-		return false;
+		return -1;
 	}
 	*ret_host = h;
 	*ret_port = p;
-	return true;
+	return 1;
 }
 
-bool ip_split_host_port(const char *s, char **ret_host, char **ret_port)
+int ip_split_host_port(const char *s, char **ret_host, char **ret_port)
 {
 	const char *colon = strrchr(s, ':');
 	const char *host = s;
 	size_t host_size;
 	size_t from = 0, to = 0; /* brackets may not stand before from / to */
 
-	*ret_host = NULL;
 	if (!colon)
-		return false;
+		return 0;
 	if (*s == '[') {
 		const char *end = strchr(s, ']');
 
 		/* Behind the bracket comes the last colon, and nothing else. */
 		if (!end || end + 1 != colon)
-			return false;
+			return 0;
 		host = s + 1;
 		host_size = (size_t)(end - host);
 		from = 1;
@@ -135,9 +133,9 @@ bool ip_split_host_port(const char *s, char **ret_host, char **ret_port)
 	} else {
 		host_size = (size_t)(colon - s);
 		if (memchr(s, ':', host_size))
-			return false; /* too many colons in address */
+			return 0; /* too many colons in address */
 	}
 	if (strchr(s + from, '[') || strchr(s + to, ']'))
-		return false;
+		return 0;
 	return give(host, host_size, colon + 1, ret_host, ret_port);
 }

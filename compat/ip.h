@@ -21,8 +21,7 @@ bool ip_parse(const char *s, struct ip *ret);          /* net.ParseIP */
 bool ip_parse_cidr(const char *s, struct ip_net *ret); /* net.ParseCIDR */
 bool ip_net_contains(const struct ip_net *net, const struct ip *ip);
 bool ip_net_equal(const struct ip_net *a, const struct ip_net *b);
-/* net.SplitHostPort: new strings; false where it gives an error (or memory ran out: *ret_host is
- * then NULL as well). */
-bool ip_split_host_port(const char *s, char **ret_host, char **ret_port);
+/* net.SplitHostPort: 1 and new strings; 0 where it gives an error; -1: out of memory. */
+int ip_split_host_port(const char *s, char **ret_host, char **ret_port);
 
 #endif

@@ -231,8 +231,8 @@ static int validate_host_port(const char *s, struct error **reterr)
 	cleanup_free char *port = NULL;
 	struct ip ip;
 
-	if (!ip_split_host_port(s, &host, &port))
-		host = strdup(s);
+	if (ip_split_host_port(s, &host, &port) == 0)
+		host = strdup(s); /* NULL where memory ran out */
 	if (!host)
 		return error_set(reterr, &error_no_memory);
 	if (!registry_is_domain(s) && !ip_parse(host, &ip)) {

@@ -124,8 +124,8 @@ static int in_nets(const struct towline_registry_service *service, const struct 
 
 	if (!nets->n)
 		return 0; /* no name need be resolved */
-	if (!ip_split_host_port(url_host, &host, &port))
-		host = strdup(url_host);
+	if (ip_split_host_port(url_host, &host, &port) == 0)
+		host = strdup(url_host); /* NULL where memory ran out */
 	list = malloc(sizeof(*list));
 	if (!host || !list)
 		return -1;

@@ -265,14 +265,6 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 	int fd;
 
 	(void)purpose; /* always a connection's */
-	fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		address->protocol);
-	if (fd < 0)
-		return CURL_SOCKET_BAD;
-	x->fd = fd;
-	x->connected_at = 0;
-	x->hooked = !http_needs_hook(x);
-	x->peeked = false;
 	if (!*x->dialled && address->family == AF_INET) {
 		struct sockaddr_in a;
 
@@ -286,6 +278,15 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 		if (inet_ntop(AF_INET6, &a.sin6_addr, ip, sizeof(ip)))
 			snprintf(x->dialled, sizeof(x->dialled), "[%s]:%u", ip, ntohs(a.sin6_port));
 	}
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		address->protocol);
+	x->socket_errno = fd < 0 ? errno : 0;
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	x->fd = fd;
+	x->connected_at = 0;
+	x->hooked = !http_needs_hook(x);
+	x->peeked = false;
 	return fd;
 }
 

@@ -117,6 +117,8 @@ static struct error *connect_error(struct exchange *x)
 {
 	long errnum = 0;
 
+	if (x->socket_errno) /* curl does not know */
+		return http_dial_error(x, error_plainf("socket: %s", errno_text(x->socket_errno)));
 	(void)curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &errnum); /* else 0 */
 	if (errnum == ETIMEDOUT)
 		return http_dial_error(x, error_plainf("connect: connection timed out"));

@@ -85,6 +85,7 @@ struct exchange {
 	unsigned char first[512]; /* the first bytes of a new connection's other side */
 	size_t nfirst;
 	bool peeked;
+	int socket_errno;  /* why the last socket could not be had; 0: it could */
 	bool rest_is_http; /* what TLS left unread belongs to a status line */
 	int peek_errno;
 	bool aborted, hooked, got_status, in_body;

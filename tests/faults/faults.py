@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Whole pulls of an image of 20 layers, into which faults strike: processes that are killed, calls that fail. After each the store
-is what fsck --deep wants, nothing is left over, and the next pull takes only what is missing. How often each fault struck is
-counted: one that never did is a failure.
+"""Whole pulls of an image of 20 layers, into which faults strike: processes that are killed, calls that fail, memory that runs
+out, machines that stop, a network that does harm. After each the store is what fsck --deep wants, nothing is left over, and the
+next pull takes only what is missing. How often each fault struck is counted: one that never did is a failure.
 
     faults.py [--long] [CASE...]     --long is make faults. FAULTS_SEED, FAULTS_KILLS, FAULTS_CALLS (at most so many of one kind of
-                                     call; 0: every one) change the numbers."""
+                                     call; 0: every one), FAULTS_STACKS, FAULTS_POWER, FAULTS_SEEDS change the numbers."""
 import collections
 import fcntl
 import gzip
@@ -26,6 +26,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "integration")]
 import httpd  # noqa: E402
+import proxy  # noqa: E402
 import tap  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("top_builddir", "."))
@@ -42,6 +43,10 @@ def number(name, short, long):
 
 KILLS = number("KILLS", 8, 1000)
 CALLS_OF_A_KIND = number("CALLS", 3, 0)
+STACKS = number("STACKS", 25, 100000)
+POWER = number("POWER", 3, 100)
+SEEDS = number("SEEDS", 25, 2000)
+EXT4_IOC_SHUTDOWN, NO_LOG_FLUSH = 0x8004587d, 2
 # In the order of strike.h's enum.
 CALLS = "write rename link symlink sync mkdir open read truncate remove meta lock socket".split()
 KILLED_AT = "write rename link sync mkdir".split()
@@ -92,9 +97,12 @@ class Host:
         self.proc.stdin.flush()
         line = self.proc.stdout.readline()
         if not line:
-            self.log.seek(0)
-            raise AssertionError("the host died: %s\n%s" % (self.proc.wait(), self.log.read().decode()[-2000:]))
+            raise AssertionError("the host died: %s\n%s" % (self.proc.wait(), self.said()))
         return json.loads(line)
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read().decode()[-9000:]
 
     def close(self):
         self.proc.stdin.close()
@@ -161,6 +169,9 @@ class Site:
         # where a sync costs nothing
         base = os.environ.get("FAULTS_DIR") or ("/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
         self.work = tempfile.mkdtemp(prefix="towline-faults-", dir=base)
+        os.environ["HOME"] = self.work  # nobody's credentials and configuration
+        for name in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            os.environ.pop(name, None)
         self.image = httpd.Image(*twenty_layers())
         self.registry = Registry({"faults": {"1": self.image}})
         self.ref = self.registry.host + "/faults:1"
@@ -366,13 +377,170 @@ def failing_calls(site):
     tally.tell(*("%s %s" % what for what in plan if counts[what[0]]))
 
 
+def calls_of_plain_hosts(site):
+    """the same for a host without staging, whose layers go through a temporary file"""
+    chance, tally = random.Random(site.seed), Tally()
+    command = [os.path.join(BUILD, "tests", "hosts", "plain_host"), PLUGIN, site.ref]
+    env = environment(LD_PRELOAD=STRIKE, STRIKE_STATE=site.strike.path, TMPDIR=site.work)
+
+    def pull(*fault):
+        before = set(os.listdir(site.work))
+        site.strike.arm(*fault)
+        proc = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT)
+        struck, stack, counts, frames = site.strike.disarm()
+        check(set(os.listdir(site.work)) == before, "%r: left %r" % (fault, set(os.listdir(site.work)) - before))
+        return proc.stdout, proc.returncode, struck, stack, counts, " ".join(frames)
+    want, code, _, _, counts, _ = pull()
+    check(code == 0 and want.count("layer ") == len(site.image.layers), want)
+    plan = [(call, name) for call in ("write", "read", "open", "truncate", "socket") if counts[call]
+            for name in FAILS_WITH[call].split()] + [("write", "short"), ("read", "short")]
+    for call, name in plan:
+        errnum, words = ERRORS.get(name, (0, ""))
+        for k in chosen(counts[call], chance):
+            out, code, struck, stack, _, frames = pull(call, k, ERRNO if errnum else SHORT, errnum)
+            where = "%s %d of %d, %s: %s: %d %s" % (call, k, counts[call], name, frames, code, out[-500:])
+            if struck:
+                tally.add("%s %s" % (call, name), stack)
+            check(out == want if code == 0 else code == 1 and struck and words and words in out, where)
+            check(code == 0 or call not in ("write", "read") or name not in ("EINTR", "short"), where)
+    tally.tell(*("%s %s" % what for what in plan))
+
+
+def memory(site):
+    """every call stack of libtowline that allocates fails once"""
+    ended, rounds = collections.Counter(), 0
+    for fail in ["0"] + ["1"] * STACKS:
+        store = site.store(resume=False)
+        answer = site.host.ask("memory", store + ".json", site.ref, fail)
+        where = "call stack %d: %r" % (answer["stacks"], answer)
+        if fail == "1" and not answer["struck"]:
+            site.remove(store)
+            break
+        rounds += fail == "1"
+        ended["an error" if answer["error"] else "none the worse"] += fail == "1"
+        # The first pull of a process sets up what stays.
+        check(answer["fds"] == 0 and answer["threads"] == 0 and (answer["leaks"] == 0 or fail == "0"),
+              "%s\n%s" % (where, site.host.said()))
+        check(answer["error"] is None or answer["struck"] and answer["error"], where)
+        site.sound(store, where)
+        site.remove(store)
+    print("#   %d call stacks, ended with %s" % (rounds, ", ".join("%s %d times" % (o, n) for o, n in ended.items())))
+    check(rounds >= min(STACKS, 100), "only %d" % rounds)
+
+
+class Disk:
+    """An ext4 of its own that can stop as a machine does."""
+
+    def __init__(self, site):
+        self.image, self.at = os.path.join(site.work, "disk"), os.path.join(site.work, "mnt")
+        os.makedirs(self.at, exist_ok=True)
+        with open(self.image, "wb") as out:
+            out.truncate(96 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", self.image], check=True)
+
+    def mount(self):
+        subprocess.run(["mount", "-o", "loop", self.image, self.at], check=True)
+
+    def unmount(self):
+        subprocess.run(["umount", self.at], check=True)
+
+    def power_off(self):
+        fd = os.open(self.at, os.O_RDONLY)
+        fcntl.ioctl(fd, EXT4_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
+        os.close(fd)
+
+
+def power_loss(site):
+    """the machine stops at random moments: ext4 on a loop device, its shutdown ioctl, another boot ID"""
+    if os.geteuid() != 0:
+        raise tap.Skip("needs root, to mount")
+    for tool in ("mkfs.ext4", "unshare", "mount"):
+        if not shutil.which(tool):
+            raise tap.Skip(tool + " is not installed")
+    chance, tally, takes = random.Random(site.seed), Tally(), 0.5
+    boot = os.path.join(site.work, "boot")
+    again = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"', boot]
+    for i in range(POWER + 1):
+        disk = Disk(site)
+        try:
+            disk.mount()
+        except subprocess.CalledProcessError:
+            raise tap.Skip("no loop device can be mounted here")
+        store = site.store(**{"data-root": os.path.join(disk.at, "root")})
+        root = os.path.join(disk.at, "root")
+        try:
+            begin = time.monotonic()
+            proc = site.start(store, "pull", "--quiet", site.ref)
+            if i == 0:  # none, to see how long it takes
+                proc.communicate(timeout=WAIT)
+                takes = time.monotonic() - begin
+                continue
+            moment = chance.uniform(0, 1.2 * takes)
+            where = "seed %d, try %d, after %.3f s" % (site.seed, i, moment)
+            time.sleep(moment)
+            whole = proc.poll() == 0
+            disk.power_off()
+            proc.kill()
+            proc.communicate()
+            tally.add("power off, afterwards" if whole else "power off")
+            disk.unmount()
+            disk.mount()
+            with open(boot, "w", encoding="utf-8") as out:
+                out.write("00000000-0000-4000-8000-%012d\n" % i)
+
+            def run(*args):
+                done = subprocess.run([*again, PROGRAM, "--config", store + ".json", *args], env=environment(), text=True,
+                                      stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT)
+                check(done.returncode == 0, "%s: towline %s: %s%s" % (where, args[0], done.stdout, done.stderr))
+                return done.stdout
+            run("fsck", "--deep")
+            check(not site.left(root), "%s: %r is left" % (where, site.left(root)))
+            check(not whole or len(json.loads(run("images", "--json"))) == 1, where + ": what was pulled is gone")
+            have = site.names(root, "data")
+            site.registry.forget()
+            run("pull", "--quiet", site.ref)
+            asked = set(site.registry.layers_asked())
+            again_asked = [d for b, d in zip(site.image.layers, site.image.diff_ids) if b in asked and d in have]
+            check(not asked if whole else len(again_asked) <= 3, "%s: fetched again: %r" % (where, again_asked))
+            run("fsck", "--deep")
+            check(not site.left(root, True), where)
+        finally:
+            disk.unmount()
+            site.remove(store)
+    tally.tell("power off")
+
+
+def harmful_network(site):
+    """a network that drops, resets, stalls, cuts, flips bits and sends single bytes: no wrong image"""
+    ended = collections.Counter()
+    net = proxy.Proxy(("127.0.0.1", site.registry.port))
+    ref = net.host + "/faults"
+    for i in range(SEEDS):
+        seed = site.seed + i
+        store = site.store(limits={"stall-timeout-ms": 1000, "connect-timeout-ms": 2000})
+        net.begin(seed)
+        name = ref + (":1" if i % 2 else "@" + site.image.digest)
+        error = site.pull(store, name)
+        ended["an error" if error else "the image"] += 1
+        where = "FAULTS_SEED=%d FAULTS_SEEDS=1: %s" % (seed, error)
+        check(error is None or len(error) > 10 and "\n" not in error.strip(), where)
+        listed = json.loads(site.run(store, "images", "--json")[1])
+        check([image["Id"] for image in listed] == ([site.image.config] if error is None else []), "%s: %r" % (where, listed))
+        site.sound(store, where, whole=error is None, compare=i % 20 == 0)
+        site.remove(store)
+    net.close()
+    print("#   %d seeds from %d: ended with %s" % (SEEDS, site.seed, ", ".join("%s %d times" % e for e in ended.items())))
+    print("#   " + ", ".join("%s %d" % struck for struck in net.struck.items()))
+    check(SEEDS < 20 or all(net.struck.values()), net.struck)
+
+
 def main():
     for path in (PROGRAM, PLUGIN, STRIKE):
         if not os.path.exists(path):
             tap.skip_all("not built: " + path)
     if os.environ.get("SANITIZERS"):
         tap.skip_all("sanitizers have a malloc of their own and will not have another library before them")
-    cases = [random_kills, kills_at_calls, failing_calls]
+    cases = [random_kills, kills_at_calls, failing_calls, calls_of_plain_hosts, memory, power_loss, harmful_network]
     names = [name for name in sys.argv[1:] if name != "--long"]
     if names:
         cases = [case for case in cases if case.__name__ in names]

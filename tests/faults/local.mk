@@ -10,7 +10,7 @@ tests_faults_pull_host_SOURCES = tests/faults/pull_host.c tests/fakes/fail_mallo
 tests_faults_pull_host_LDADD = engines/libcommon.a libtowline.la -ldl
 
 TESTS += tests/faults/faults.py
-EXTRA_DIST += tests/faults/faults.py
+EXTRA_DIST += tests/faults/faults.py tests/faults/proxy.py
 faults: all $(check_PROGRAMS) $(check_LTLIBRARIES)
 	$(AM_TESTS_ENVIRONMENT) python3 $(top_srcdir)/tests/faults/faults.py --long
 .PHONY: faults
