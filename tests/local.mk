@@ -156,4 +156,4 @@ TESTS += bench/smoke.py
 
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/floors.py
-EXTRA_DIST += tests/adversarial tests/conformance tests/house tests/integration tests/suites.py tests/vectors
+EXTRA_DIST += tests/packages.py tests/adversarial tests/conformance tests/house tests/integration tests/suites.py tests/vectors
