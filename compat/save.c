@@ -122,7 +122,7 @@ static void header_block(char block[TAR_BLOCK], const char *name, uint64_t size)
 	memcpy(block + 136, "00000000000", 12);
 	memset(block + 148, ' ', 8);
 	block[156] = '0';
-	memcpy(block + 257, "ustar\00000", 8);
+	memcpy(block + 257, "ustar\00000", 8); /* NOLINT: no NUL is wanted */
 	for (size_t i = 0; i < TAR_BLOCK; i++)
 		sum += (unsigned char)block[i];
 	snprintf(block + 148, 8, "%06o", sum);

@@ -302,6 +302,7 @@ static int read_map_1x0(struct tar_reader *r, struct error **reterr)
 			used = 0;
 		}
 
+		/* cppcheck-suppress nullPointer; used is TAR_BLOCK at first */
 		char c = (char)block[used++];
 
 		if (c != '\n') {

@@ -561,7 +561,7 @@ int command_pull(struct cli *cli, int argc, char **argv)
 		options, sizeof(options) / sizeof(options[0]), 1, -1, argc, argv, &nargs);
 
 	cli->report = report;
-	cli->report_context = &c;
+	cli->report_context = &c; /* cppcheck-suppress autoVariables; until this returns */
 	if (status == CLI_OK)
 		status = usage(&c);
 	/* What is no reference is said before anything is opened. */

@@ -121,13 +121,12 @@ void error_unref(struct error *err)
 	}
 }
 
-int error_set(struct error **reterr, struct error *err)
+void error_store(struct error **reterr, struct error *err)
 {
 	if (reterr)
 		*reterr = err;
 	else
 		error_unref(err);
-	return -1;
 }
 
 /* ---- constructors */

@@ -152,8 +152,14 @@ const char *errno_text(int errnum); /* never NULL */
 enum error_class error_class_of(const struct error *err);
 const char *error_class_name(enum error_class cls); /* "NotFound", "" for CLASS_NONE */
 
-/* Put err (taken over) into *reterr, or drop it where reterr is NULL. Always returns -1. */
-int error_set(struct error **reterr, struct error *err);
+/* Put err (taken over) into *reterr, or drop it where reterr is NULL. Always returns -1, which
+ * compilers and analysers can see. */
+void error_store(struct error **reterr, struct error *err);
+static inline int error_set(struct error **reterr, struct error *err)
+{
+	error_store(reterr, err);
+	return -1;
+}
 #define error_setf(reterr, ...) error_set(reterr, error_plainf(__VA_ARGS__))
 
 #endif

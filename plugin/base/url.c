@@ -183,6 +183,7 @@ static int unescape(struct buf *b, struct span t, enum encoding mode, struct err
 		char c = t.s[i];
 
 		if (c == '%') {
+			/* NOLINTNEXTLINE: check_escapes has seen that these are digits */
 			c = (char)(unhex((unsigned char)t.s[i + 1]) << 4 |
 				   unhex((unsigned char)t.s[i + 2]));
 			i += 2;

