@@ -125,7 +125,7 @@ static void hop_clear(struct hop *h)
 /* Go: stripPassword(u). */
 static char *printable_url(const struct url *u)
 {
-	struct url copy = *u; /* cppcheck-suppress nullPointer; a text stands in for it */
+	struct url copy = *u;
 	cleanup_free char *hidden = NULL;
 	const char *colon = u->userinfo ? strchr(u->userinfo, ':') : NULL;
 
@@ -367,7 +367,7 @@ static int next_hop(const struct http_request *request, const struct hop *first,
 static int fail(const struct http_request *request, const struct url *u, const char *text,
 	struct error *err, struct error **reterr)
 {
-	cleanup_free char *printed = text ? NULL : printable_url(u), *op = strdup(request->method);
+	cleanup_free char *printed = u ? printable_url(u) : NULL, *op = strdup(request->method);
 
 	if ((!text && !printed) || !op) {
 		error_unref(err);
