@@ -138,6 +138,7 @@ static int entry_set(struct reference_repository *r, const char *key, const char
 	if (!id_copy)
 		return -1;
 	if (found) {
+		/* NOLINTNEXTLINE: found, so there are entries */
 		free(r->entries[i].id);
 		r->entries[i].id = id_copy;
 		return 0;

@@ -251,6 +251,7 @@ int tree_find(struct tree *t, const char *path, unsigned flags, struct tree_plac
 	int err = walk(t, flags, &depth);
 
 	if (!err)
+		/* NOLINTNEXTLINE: walk sets depth where it gives 0 */
 		err = depth_fd(t, depth, &ret->dir);
 	if (err)
 		return err;

@@ -189,6 +189,7 @@ static int reserve(
 	if (!items)
 		return error_set(reterr, &error_no_memory);
 	if (slice->capacity)
+		/* NOLINTNEXTLINE: items is set where capacity is */
 		memcpy(items, slice->items, slice->capacity * size);
 	slice->items = items;
 	slice->capacity = n;

@@ -205,6 +205,7 @@ static bool match_reference(const char *s, struct reference_match *ret)
 /* anchoredIdentifierRegexp: [a-f0-9]{64} */
 static bool match_identifier(const char *s)
 {
+	/* NOLINTNEXTLINE: 64 characters stand before it */
 	return strspn(s, "0123456789abcdef") == 64 && !s[64];
 }
 

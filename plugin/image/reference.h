@@ -52,6 +52,7 @@ static inline bool reference_is_tagged(const struct reference *ref)
 }
 static inline bool reference_is_canonical(const struct reference *ref)
 {
+	/* NOLINTNEXTLINE: ref is set where 0 was returned */
 	return *ref->digest;
 }
 static inline bool reference_is_name_only(const struct reference *ref)

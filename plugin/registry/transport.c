@@ -266,6 +266,7 @@ static int send_hop(const struct transport *t, const struct context *ctx,
 /* Go: redirectBehavior. */
 static bool is_redirect(const struct http_response *r, struct hop *h)
 {
+	/* NOLINTNEXTLINE: r is set where 0 was returned */
 	switch (r->status) {
 	case 301:
 	case 302:
@@ -414,6 +415,7 @@ static int wait_if_busy(struct walk *w, struct http_response *r, struct error **
 		return 0;
 	}
 	w->retries++;
+	/* NOLINTNEXTLINE: r is set where 0 was returned */
 	log_info(w->t->log, "%.*s: %s, retrying in %lld ms (%u of %u)", without_query(r->url),
 		r->url, r->status_line, (long long)ms, w->retries, policy->max_retries);
 	transport_finish(r, w->ctx);
