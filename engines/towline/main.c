@@ -32,7 +32,7 @@ static const char help[] =
 	"  --config FILE             engine.json; default: the user's, then /etc's\n"
 	"  --root DIR                the store, in place of engine.json's data-root\n"
 	"  --plugin PATH             image_pull.so, in place of engine.json's\n"
-	"  --log-level LEVEL         error, warn, info or debug, to stderr; --version; --help\n"
+	"  --log-level LEVEL         error, warn, info or debug; --version; --help\n"
 	"exit status: 0 done (pulled or up to date), 1 an error, 2 wrong usage\n";
 
 static int parse_level(const char *word)
