@@ -131,11 +131,15 @@ static void taken(void **state)
 
 	(void)state;
 	notes_init(&n);
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 4; i++) {
 		struct http_response r = {.status = 200, .url = url};
 
 		header_add(&r.headers, "X-RateLimit-Limit", "100", NULL);
-		header_add(&r.headers, "x-ratelimit-remaining", i == 2 ? "8" : "9", NULL);
+		header_add(&r.headers, "x-ratelimit-remaining",
+			i == 3   ? "0"
+			: i == 2 ? "8"
+				 : "9",
+			NULL);
 		header_add(&r.headers, "Retry-After", "7", NULL);
 		header_add(&r.headers, "Warning", "299 - \"old \\\"image\\\"\" \"date\"", NULL);
 		header_add(&r.headers, "Warning", "110 - \"stale\"", NULL);
@@ -145,9 +149,9 @@ static void taken(void **state)
 	}
 	assert_string_equal(lines.text.data, "2 Rate limit of https://r/v2/: 100, remaining: 9\n"
 					     "1 The registry warns: old \"image\"\n"
-					     "2 Rate limit of https://r/v2/: 100, remaining: 8\n");
+					     "2 Rate limit of https://r/v2/: 100, remaining: 0\n");
 	assert_int_equal(n.retry_after, 7);
-	assert_string_equal(n.remaining, "8");
+	assert_string_equal(n.remaining, "0");
 	/* An endless list of them is not remembered, and not shown. */
 	buf_free(&lines.text);
 	for (i = 0; i < 50; i++) {

@@ -99,8 +99,10 @@ void notes_take(struct notes *n, const struct http_response *response, struct lo
 	pthread_mutex_lock(&n->lock);
 	if (after > 0)
 		n->retry_after = after;
-	changed = *limit && (strcmp(n->limit, limit) || strcmp(n->remaining, remaining));
-	if (changed) {
+	/* where every request counts, not every count is news */
+	changed = *limit &&
+		  (strcmp(n->limit, limit) != 0 || (*remaining == '0' && *n->remaining != '0'));
+	if (*limit) {
 		memcpy(n->limit, limit, sizeof(limit));
 		memcpy(n->remaining, remaining, sizeof(remaining));
 	}

@@ -23,7 +23,8 @@ struct notes {
 };
 void notes_init(struct notes *n);
 void notes_destroy(struct notes *n);
-/* Limits that changed are logged at info, each warning (RFC 7234, code 299) once. */
+/* Limits are logged at info when they are new, and when nothing remains of them; each warning (RFC
+ * 7234, code 299) once. */
 void notes_take(struct notes *n, const struct http_response *response, struct log *log);
 
 /* The seconds that a Retry-After gives, as a number or a date; -1: none, or no sense. */

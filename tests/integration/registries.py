@@ -251,7 +251,16 @@ def tls(site):
             check(bool(mirror.asked("/blobs/")) == works, (more, mirror.asked()))
 
 
-CASES = [mirror_first, order, paths, longest_prefix, by_digest_only, mirror_only, blocked, location, credentials, dead, lying, tls]
+def page(site):
+    """the example of docs/registries.md is a configuration"""
+    with open(os.path.join(cli.TOP, "docs", "registries.md"), encoding="utf-8") as f:
+        example = re.search(r'^    ("registries": \[\n.*?^    \])$', f.read(), re.M | re.S).group(1)
+    store = cli.Store(site, **json.loads("{" + example + "}"))
+    store.ok("images")
+    store.fails(1, "registry evil.example is blocked by the configuration", "pull", "evil.example/x:1")
+
+
+CASES = [page, mirror_first, order, paths, longest_prefix, by_digest_only, mirror_only, blocked, location, credentials, dead, lying, tls]
 
 
 def main(prefix="registries", cases=None):
