@@ -291,7 +291,7 @@ static void warn(const struct host_request *request, const char *message)
 	const struct image_pull_events *events = request->events;
 
 	if (events && events->log)
-		events->log(events->context, NULL, IMAGE_PULL_LOG_WARNING, message);
+		events->log(events->context, NULL, IMAGE_PULL_LOG_ERROR, message);
 }
 
 /* As docker does: what is wrong with the user's own file is said, and the pull goes on without. One
@@ -388,6 +388,11 @@ static int remove_entry(const char *path, const struct stat *st, int kind, struc
 	return 0;
 }
 
+void host_remove_tree(const char *path)
+{
+	(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static int has_content(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
 	(void)path;
@@ -431,10 +436,10 @@ int host_rootfs(struct host *host, const char *path)
 		n = judge(host, &text,
 			towline_rootfs(host->store, host->reference, whole, &text.sink));
 		if (n == 0 && !host_rootfs_filled(path))
-			(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+			host_remove_tree(path);
 		if (n == 0 && rename(whole, path) < 0)
 			n = failed_errno(host, path);
-		(void)nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+		host_remove_tree(folder);
 	}
 	free(folder);
 	free(whole);

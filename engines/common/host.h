@@ -87,6 +87,8 @@ bool host_rootfs_filled(const char *path);
  * one.
  */
 int host_rootfs(struct host *host, const char *path);
+/* A folder with all that is in it, as far as that goes. */
+void host_remove_tree(const char *path);
 /* Never NULL. */
 const char *host_message(const struct host *host);
 void host_close(struct host *host);

@@ -198,11 +198,12 @@ __attribute__((visibility("default"))) char *towline_crun_prepare(
 {
 	struct container c = {.definition = definition};
 	char *status = state_file(context, "status");
+	/* crun update asks as well: that container runs already. */
+	bool runs = status != NULL;
 	int n;
 
-	/* crun update asks as well: that container runs already. */
 	free(status);
-	if (status)
+	if (runs)
 		return NULL;
 	n = prepare(&c, context);
 	host_close(&c.host);

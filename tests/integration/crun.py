@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -25,7 +24,6 @@ PLUGIN = os.path.join(BUILD, ".libs", "image_pull.so")
 MODULE = os.path.join(BUILD, ".libs", "crun_pull.so")
 HANDLER = os.path.join(BUILD, "engines", "crun", "towline_crun.so")
 WAIT = 60  # seconds until something that should have ended counts as hung
-PASSWD = b"root:x:0:0::/root:/bin/sh\nbob:x:5:6::/home/bob:/bin/sh\n"
 DEFAULT_ENV = ["PATH=/bin", "TERM=xterm"]
 
 
@@ -93,7 +91,7 @@ class Bundle:
 
 
 class Site:
-    def __init__(self, work, busybox):
+    def __init__(self, work):
         self.work = work
         self.state = os.path.join(work, "crun")
         self.registry = images.Registry(work, "plain")
@@ -101,12 +99,7 @@ class Site:
         self.engine = os.path.join(work, "engine.json")
         self.write_engine(self.engine)
         layout = images.Layout(os.path.join(work, "layout"))
-        with open(busybox, "rb") as f:
-            program = f.read()
-        applets = {"bin/" + name: ("link", "busybox") for name in ("sh", "cat", "echo", "env", "id", "pwd", "sleep")}
-        tar = images.tar_of({"bin": None, "bin/busybox": program, **applets, "dev": None, "etc": None,
-                             "etc/group": b"root:x:0:\nstaff:x:50:bob\n", "etc/passwd": PASSWD, "proc": None,
-                             "srv": None, "sys": None, "tmp": None})
+        tar = images.busybox_tar()
         self.tree = os.path.join(work, "tree")
         with tarfile.open(fileobj=io.BytesIO(tar)) as files:
             files.extractall(self.tree)
@@ -232,32 +225,15 @@ def always(site):
     check(site.requests() > asked, "always asked nobody")
 
 
-class Silent:
-    """A registry that takes connections and says nothing."""
-
-    def __enter__(self):
-        self.socket = socket.socket()
-        self.socket.bind(("127.0.0.1", 0))
-        self.socket.listen()
-        self.socket.settimeout(WAIT)
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-
-    def image(self):
-        return "127.0.0.1:%d/app:1" % self.socket.getsockname()[1]
-
-
 def deadline(site):
     """org.towline.deadline ends a pull from a registry that says nothing"""
-    with Silent() as silent:
+    with images.Silent() as silent:
         Bundle(site, silent.image(), deadline="1").fails("context deadline exceeded")
 
 
 def interrupted(site):
     """Ctrl-C ends a pull from a registry that says nothing"""
-    with Silent() as silent:
+    with images.Silent() as silent:
         bundle = Bundle(site, silent.image())
         proc = subprocess.Popen(["crun", "--root", site.state, "run", "-b", bundle.dir, bundle.id],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -447,13 +423,13 @@ def install(work, handlers):
         run("umount", "/sys/fs/cgroup/unified", check=True)
 
 
-def inside(busybox, names):
+def inside(names):
     work = tempfile.mkdtemp(prefix="towline-crun-")
     os.chmod(work, 0o711)
     site = None
     try:
         install(work, handlers_folder())
-        site = Site(work, busybox)
+        site = Site(work)
         probe = plain(site).run()
         if probe.returncode != 0:
             tap.skip_all("crun runs no container here: " + probe.stderr.strip().replace("\n", "; "))
@@ -472,7 +448,7 @@ def inside(busybox, names):
 
 def main():
     if sys.argv[1:2] == ["--inside"]:
-        inside(sys.argv[2], sys.argv[3:])
+        inside(sys.argv[2:])
     for program in ("crun", "docker-registry", "skopeo", "unshare"):
         if not shutil.which(program):
             tap.skip_all(program + " is not installed")
@@ -483,12 +459,11 @@ def main():
         tap.skip_all("crun is no program with sanitizers, which its handler would need")
     if os.geteuid() != 0:
         tap.skip_all("needs root")
-    busybox = images.static_busybox()
-    if not busybox:
+    if not images.static_busybox():
         tap.skip_all("there is no static busybox")
     if not handlers_folder():
         tap.skip_all("this crun loads no handlers")
-    os.execvp("unshare", ["unshare", "-m", sys.executable, os.path.abspath(__file__), "--inside", busybox, *sys.argv[1:]])
+    os.execvp("unshare", ["unshare", "-m", sys.executable, os.path.abspath(__file__), "--inside", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

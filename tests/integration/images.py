@@ -61,6 +61,35 @@ def tar_of(files):
     return out.getvalue()
 
 
+def busybox_tar(**more):
+    """A root file system that runs: busybox with some applets, root and bob (5:6, group staff), and more files."""
+    with open(static_busybox(), "rb") as f:
+        program = f.read()
+    applets = {"bin/" + name: ("link", "busybox")
+               for name in ("cat", "echo", "env", "id", "ls", "pwd", "sh", "sleep", "true")}
+    return tar_of({"bin": None, "bin/busybox": program, **applets, "dev": None, "etc": None,
+                   "etc/group": b"root:x:0:\nstaff:x:50:bob\n",
+                   "etc/passwd": b"root:x:0:0::/root:/bin/sh\nbob:x:5:6::/home/bob:/bin/sh\n", "proc": None,
+                   "srv": None, "sys": None, "tmp": None, **more})
+
+
+class Silent:
+    """A registry that takes connections and says nothing."""
+
+    def __enter__(self):
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.listen()
+        self.socket.settimeout(60)
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def image(self):
+        return "127.0.0.1:%d/app:1" % self.socket.getsockname()[1]
+
+
 class Layout:
     """An OCI image layout being written."""
 
