@@ -14,3 +14,13 @@ EXTRA_DIST += tests/faults/faults.py tests/faults/proxy.py
 faults: all $(check_PROGRAMS) $(check_LTLIBRARIES)
 	$(AM_TESTS_ENVIRONMENT) python3 $(top_srcdir)/tests/faults/faults.py --long
 .PHONY: faults
+
+# Many pulls in one process: make check runs a short form, make soak the long one; with --enable-tsan it looks for races.
+check_PROGRAMS += tests/faults/crowd
+tests_faults_crowd_SOURCES = tests/faults/crowd.c
+tests_faults_crowd_LDADD = engines/libcommon.a libtowline.la
+TESTS += tests/faults/soak.py
+EXTRA_DIST += tests/faults/soak.py tests/faults/tsan.supp
+soak: all $(check_PROGRAMS) $(check_LTLIBRARIES)
+	$(AM_TESTS_ENVIRONMENT) python3 $(top_srcdir)/tests/faults/soak.py --long
+.PHONY: soak

@@ -48,6 +48,18 @@ static void print_text(const char *key, const char *value)
 	towline_text_free(&text);
 }
 
+/* A thread that was joined may stand there a moment longer. */
+static int threads_of(int before)
+{
+	int n = entries_of("/proc/self/task");
+
+	for (int i = 0; i < 100 && n > before; i++) {
+		usleep(10000);
+		n = entries_of("/proc/self/task");
+	}
+	return n;
+}
+
 /* Returns whether an allocation failed. */
 static bool pull(char **fields, bool memory)
 {
@@ -72,7 +84,7 @@ static bool pull(char **fields, bool memory)
 		printf(",\"struck\":%s,\"leaks\":%zu,\"stacks\":%zu", struck ? "true" : "false",
 			fail_malloc_end(), fail_malloc_stacks());
 	printf(",\"fds\":%d,\"threads\":%d}\n", entries_of("/proc/self/fd") - fds,
-		entries_of("/proc/self/task") - threads);
+		threads_of(threads) - threads);
 	return struck;
 }
 
