@@ -163,19 +163,38 @@ static void progress_string(const struct line *line, unsigned columns, char *ret
 		snprintf(ret, size, "%s%8s/%s", bar, current, total);
 }
 
+/* What narrow windows have room for. False: *ret says it already, or it is not known. */
+static bool percentage(const struct line *line, char *ret, size_t size)
+{
+	char text[16];
+
+	if (line->total <= 0 || line->current < 0 || line->current > line->total)
+		return false;
+	snprintf(text, sizeof(text), "%3d%%",
+		(int)((double)line->current / (double)line->total * 100));
+	if (!strcmp(ret, text))
+		return false;
+	snprintf(ret, size, "%s", text);
+	return true;
+}
+
 static void put_line(struct progress_bar *bar, const struct line *line, unsigned columns)
 {
 	char progress[192];
 	char *row = NULL;
 
 	progress_string(line, columns, progress, sizeof(progress));
-	if (asprintf(&row, "%s: %s%s%s", line->id, line->status ? line->status : "",
-		    progress[0] ? " " : "", progress) < 0) {
-		bar->failed = true;
-		return;
+	for (bool cut = true; cut;) {
+		if (asprintf(&row, "%s: %s%s%s", line->id, line->status ? line->status : "",
+			    progress[0] ? " " : "", progress) < 0) {
+			bar->failed = true;
+			return;
+		}
+		cut = text_columns(row) >= columns && percentage(line, progress, sizeof(progress));
+		if (!cut)
+			put_row(bar, columns, row);
+		free(row);
 	}
-	put_row(bar, columns, row);
-	free(row);
 }
 
 /* Bytes a second over the last RATE_MS; -1: not known yet. */
@@ -226,7 +245,10 @@ static void put_total(struct progress_bar *bar, unsigned columns, int64_t now)
 		bar->nlines, have, all, unknown ? "+" : "");
 	if (per_second > 0 && n < sizeof(text)) {
 		text_human_size(per_second, 3, speed);
-		snprintf(text + n, sizeof(text) - n, "  %s/s", speed);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "  %s/s", speed);
+		if (!unknown && total > bytes && n < sizeof(text))
+			snprintf(text + n, sizeof(text) - n, "  %lld s left",
+				(long long)((double)(total - bytes) / per_second) + 1);
 	}
 	put_row(bar, columns, text);
 }
