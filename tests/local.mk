@@ -155,5 +155,5 @@ TESTS += tests/integration/crun.py tests/integration/lxc.py tests/integration/do
 TESTS += bench/smoke.py
 
 # What holds for the whole house.
-TESTS += tests/house/abi.sh tests/house/floors.py
+TESTS += tests/house/abi.sh tests/house/abi_kept.py tests/house/floors.py
 EXTRA_DIST += tests/packages.py tests/adversarial tests/conformance tests/house tests/integration tests/suites.py tests/vectors

@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli  # noqa: E402
 import httpd  # noqa: E402
 import registries  # noqa: E402
+import tap  # noqa: E402
 from cli import check  # noqa: E402
 from registries import basic  # noqa: E402
 
@@ -533,11 +534,36 @@ def refreshed(site):
         no_leak(persona)
 
 
+def long_pull(site):
+    """PULL_MINUTES=N: a pull of N minutes with tokens of 60 seconds finishes, and asks for one a minute"""
+    minutes = int(os.environ.get("PULL_MINUTES", "0"))
+    if not minutes:
+        raise tap.Skip("PULL_MINUTES says how long it is to take")
+    image = httpd.small_image("minutes", layers=6 * minutes)
+    with DockerHub(image) as persona:
+        persona.tokens.lifetime, persona.tokens.fields = 60, {"expires_in": 60}
+        plain = persona.blob
+
+        def slow(*args):
+            time.sleep(10)
+            return plain(*args)
+        persona.blob = slow
+        begin = time.monotonic()
+        pull = cli.Store(site, **{"max-concurrent-downloads": 1}).start(
+            "pull", "--quiet", "--creds", "%s:%s" % (USER, PASSWORD), "%s/team/app:1" % persona.host)
+        _, err = pull.communicate(timeout=60 * minutes + 120)
+        check(pull.returncode == 0, err)
+        check(time.monotonic() - begin >= 60 * minutes)
+        check(minutes <= len(persona.tokens.requests) <= minutes + 4, persona.tokens.asked())
+        check(len(persona.asked("/blobs/")) == 6 * minutes + 1, persona.asked("/blobs/"))
+        no_leak(persona)
+
+
 def images_big():
     return httpd.Image(httpd.images.tar_of({"big": os.urandom(300000)}))
 
 
-CASES = [pulls(kind) for kind in PERSONAS] + [trace, anonymous, unknown, pages, traps, mirrors, one_token_at_a_time, refreshed]
+CASES = [pulls(kind) for kind in PERSONAS] + [trace, anonymous, unknown, pages, traps, mirrors, one_token_at_a_time, refreshed, long_pull]
 
 if __name__ == "__main__":
     registries.main("personas", CASES)
