@@ -214,17 +214,28 @@ static int read_mirror_only(struct config_reader *r, const struct json_value *v,
 	return config_read_bool(r, v, key, &e->registry.mirror_only, reterr);
 }
 
+/* Room for what an array has: pointers, one NULL more. */
+static void *list_for(
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
+{
+	void *list;
+
+	if (config_expect(r, v, JSON_ARRAY, key, reterr) < 0)
+		return NULL;
+	list = config_keep(r, calloc(v->count + 1, sizeof(void *)));
+	if (!list)
+		error_set(reterr, &error_no_memory);
+	return list;
+}
+
 static int read_mirrors(struct config_reader *r, const struct json_value *v, const char *key,
 	void *arg, struct error **reterr)
 {
 	struct entry *e = arg;
-	const struct towline_location **list;
+	const struct towline_location **list = list_for(r, v, key, reterr);
 
-	if (config_expect(r, v, JSON_ARRAY, key, reterr) < 0)
-		return -1;
-	list = config_keep(r, calloc(v->count + 1, sizeof(*list)));
 	if (!list)
-		return error_set(reterr, &error_no_memory);
+		return -1;
 	for (size_t i = 0; i < v->count; i++) {
 		char name[KEY_SIZE];
 
@@ -270,13 +281,10 @@ static int read_entry(struct config_reader *r, const struct json_value *v, const
 int config_read_registries(
 	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
 {
-	const struct towline_registry **list;
+	const struct towline_registry **list = list_for(r, v, key, reterr);
 
-	if (config_expect(r, v, JSON_ARRAY, key, reterr) < 0)
-		return -1;
-	list = config_keep(r, calloc(v->count + 1, sizeof(*list)));
 	if (!list)
-		return error_set(reterr, &error_no_memory);
+		return -1;
 	for (size_t i = 0; i < v->count; i++) {
 		char name[KEY_SIZE];
 

@@ -24,19 +24,12 @@ struct credentials {
 	char *username, *password, *identity_token, *registry_token;
 };
 
-static void wipe(char *s)
-{
-	if (s)
-		explicit_bzero(s, strlen(s));
-	free(s);
-}
-
 static void credentials_free(struct credentials *c)
 {
-	wipe(c->username);
-	wipe(c->password);
-	wipe(c->identity_token);
-	wipe(c->registry_token);
+	secret_free(c->username);
+	secret_free(c->password);
+	secret_free(c->identity_token);
+	secret_free(c->registry_token);
 }
 #define cleanup_credentials __attribute__((cleanup(credentials_free)))
 

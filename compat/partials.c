@@ -9,36 +9,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "image/digest.h"
-
-#define STATE_SUFFIX ".state"
-
-static bool is_blob(const char *name)
-{
-	return *name != '.' && !str_has_suffix(name, STATE_SUFFIX);
-}
-
-/* An open file that nobody writes, locked; -1 otherwise. */
-static int lock_blob(int dir, const char *name, struct stat *st)
-{
-	cleanup_close int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	int ret = fd;
-
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, st) < 0 ||
-		!S_ISREG(st->st_mode))
-		return -1;
-	fd = -1;
-	return ret;
-}
+#include "base/partial_files.h"
 
 static void say(const struct partials_prune *prune, const char *name, int64_t bytes)
 {
@@ -52,20 +29,12 @@ static void say(const struct partials_prune *prune, const char *name, int64_t by
 static void prune_blob(
 	int dir, const char *name, const struct partials_prune *prune, uint64_t *ret_bytes)
 {
-	char state[NAME_MAX + sizeof(STATE_SUFFIX)], temp[sizeof(state) + 8];
 	struct stat st;
-	cleanup_close int fd = lock_blob(dir, name, &st);
+	cleanup_close int fd = partial_files_lock(dir, name, O_RDONLY, &st);
 
-	if (fd < 0 || (prune->keep_age && time(NULL) - st.st_mtime < (time_t)prune->keep_age))
+	if (fd < 0 || (prune->keep_age && time(NULL) - st.st_mtime < (time_t)prune->keep_age) ||
+		(!prune->dry_run && partial_files_remove(dir, name) < 0))
 		return;
-	snprintf(state, sizeof(state), "%s" STATE_SUFFIX, name);
-	snprintf(temp, sizeof(temp), ".tmp-%s", state);
-	if (!prune->dry_run) {
-		unlinkat(dir, temp, 0);
-		unlinkat(dir, state, 0);
-		if (unlinkat(dir, name, 0) < 0)
-			return;
-	}
 	*ret_bytes += (uint64_t)st.st_blocks * 512;
 	say(prune, name, st.st_size);
 }
@@ -81,7 +50,7 @@ int partials_prune(const char *dir, const struct partials_prune *prune, uint64_t
 	if (!d)
 		return error_set(reterr, error_path("open", dir, error_errno(errno)));
 	while ((e = readdir(d)))
-		if (is_blob(e->d_name))
+		if (partial_files_is_blob(e->d_name))
 			prune_blob(dirfd(d), e->d_name, prune, ret_bytes);
 	closedir(d);
 	return 0;

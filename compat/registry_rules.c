@@ -73,14 +73,12 @@ int registry_check_location(const char *text, struct error **reterr)
 
 static void place_free(struct registry_place *p)
 {
-	if (p->password)
-		explicit_bzero(p->password, strlen(p->password));
 	free(p->scheme);
 	free(p->host);
 	free(p->path);
 	free(p->ca);
 	free(p->username);
-	free(p->password);
+	secret_free(p->password);
 	free(p->authfile);
 	free(p->api_root);
 	*p = (struct registry_place){0};

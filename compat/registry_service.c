@@ -223,11 +223,8 @@ static void endpoints_free(struct endpoints *list)
 
 		free(e->url);
 		free(e->repository);
-		for (size_t j = 0; j < ARRAY_SIZE(e->auth_texts); j++) {
-			if (e->auth_texts[j])
-				explicit_bzero(e->auth_texts[j], strlen(e->auth_texts[j]));
-			free(e->auth_texts[j]);
-		}
+		for (size_t j = 0; j < ARRAY_SIZE(e->auth_texts); j++)
+			secret_free(e->auth_texts[j]);
 		registry_tls_free(&e->tls);
 	}
 	free(list->items);

@@ -360,15 +360,6 @@ int engine_lookup_reference_endpoints(const struct image_pull_registry_service *
 	return take_endpoints(&taker, r, ret, reterr);
 }
 
-static void free_secret(const char *s)
-{
-	char *secret = (char *)s; /* a copy of ours */
-
-	if (secret)
-		explicit_bzero(secret, strlen(secret));
-	free(secret);
-}
-
 void pull_endpoint_free(struct pull_endpoint *endpoint)
 {
 	free(endpoint->url);
@@ -376,10 +367,10 @@ void pull_endpoint_free(struct pull_endpoint *endpoint)
 	free(endpoint->host);
 	free(endpoint->repository);
 	free(endpoint->ns);
-	free_secret(endpoint->auth.username);
-	free_secret(endpoint->auth.password);
-	free_secret(endpoint->auth.identity_token);
-	free_secret(endpoint->auth.registry_token);
+	secret_free(endpoint->auth.username);
+	secret_free(endpoint->auth.password);
+	secret_free(endpoint->auth.identity_token);
+	secret_free(endpoint->auth.registry_token);
 	http_tls_unref(endpoint->tls);
 	*endpoint = (struct pull_endpoint){0};
 }

@@ -619,9 +619,7 @@ static int plugin_login(struct image_pull_instance *instance, const struct image
 	if (r == 0 && token && sink && sink->value &&
 		sink->value(sink->receiver, token, strlen(token)) != IMAGE_PULL_OK)
 		r = error_set(&err, &error_no_memory);
-	if (token)
-		explicit_bzero(token, strlen(token));
-	free(token);
+	secret_free(token);
 	return pull_call_end(&call, r, err, error);
 }
 

@@ -225,6 +225,15 @@ bool str_has_suffix(const char *s, const char *suffix)
 	return n >= m && memcmp(s + n - m, suffix, m) == 0;
 }
 
+void secret_free(const char *s)
+{
+	char *secret = (char *)s;
+
+	if (secret)
+		explicit_bzero(secret, strlen(secret));
+	free(secret);
+}
+
 bool str_equal(const char *a, const char *b)
 {
 	if (!a || !b)

@@ -47,6 +47,9 @@ bool str_has_suffix(const char *s, const char *suffix);
 bool str_equal(const char *a, const char *b);      /* NULL equals only NULL */
 bool str_equal_fold(const char *a, const char *b); /* ASCII case ignored */
 
+/* Wipe a string, then free it. s may be NULL; it is no one else's, const or not. */
+void secret_free(const char *s);
+
 static inline void freep(void *p)
 {
 	free(*(void **)p);

@@ -79,12 +79,12 @@ static void end_fetch(struct authorizer *a, const struct token *t)
 	pthread_mutex_lock(&a->lock);
 	a->fetching = false;
 	if (copy) { /* without memory it is asked for again */
-		auth_free_secret(a->token);
+		secret_free(a->token);
 		a->token = copy;
 		a->expires = t->expires;
 	}
 	if (t->refresh_token) {
-		auth_free_secret(a->refresh_token);
+		secret_free(a->refresh_token);
 		a->refresh_token = t->refresh_token;
 	}
 	pthread_cond_broadcast(&a->cond);
@@ -247,11 +247,11 @@ void authorizer_free(struct authorizer *a)
 	challenge_list_free(&a->challenges);
 	free(a->root);
 	free(a->username);
-	auth_free_secret(a->password);
-	auth_free_secret(a->identity_token);
-	auth_free_secret(a->registry_token);
-	auth_free_secret(a->token);
-	auth_free_secret(a->refresh_token);
+	secret_free(a->password);
+	secret_free(a->identity_token);
+	secret_free(a->registry_token);
+	secret_free(a->token);
+	secret_free(a->refresh_token);
 	free(a->scope);
 	pthread_cond_destroy(&a->cond);
 	pthread_mutex_destroy(&a->lock);

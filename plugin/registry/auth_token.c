@@ -294,13 +294,6 @@ static int take_token(struct json_text t, char **ret, struct error **reterr)
 	return *ret ? 0 : error_set(reterr, &error_no_memory);
 }
 
-void auth_free_secret(char *s)
-{
-	if (s)
-		explicit_bzero(s, strlen(s));
-	free(s);
-}
-
 /* token, and what else the server said. */
 static int take_answer(const struct token_request *r, struct json_text token,
 	const struct token_response *t, struct token *ret, struct error **reterr)
@@ -312,7 +305,7 @@ static int take_answer(const struct token_request *r, struct json_text token,
 	if (t->refresh_token.size && strlen(json_str(t->refresh_token)) == t->refresh_token.size) {
 		taken.refresh_token = strdup(json_str(t->refresh_token));
 		if (!taken.refresh_token) {
-			auth_free_secret(taken.token);
+			secret_free(taken.token);
 			return error_set(reterr, &error_no_memory);
 		}
 	}

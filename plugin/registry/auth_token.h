@@ -22,7 +22,6 @@ struct token {
 };
 int auth_fetch_token(const struct token_request *r, const struct context *ctx,
 	const struct challenge *challenge, struct token *ret, struct error **reterr);
-void auth_free_secret(char *s); /* NULL is allowed */
 int64_t auth_now_ms(void);
 /* The first value of a query parameter, decoded; NULL: none, or no memory. */
 char *auth_query_value(const char *query, const char *name);

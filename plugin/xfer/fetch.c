@@ -148,12 +148,10 @@ static int write_sink(struct blob *b, const void *data, size_t size, struct erro
 /* The next bytes of an answer, for the sink. */
 static int write_new(struct blob *b, const void *data, size_t size, struct error **reterr)
 {
-	const struct partial_source source = {
-		blob_reader_url(b->reader), blob_reader_etag(b->reader)};
 	int r = write_sink(b, data, size, reterr);
 
 	if (r == 0)
-		partial_write(b->partial, data, size, b->hash, &source);
+		partial_write(b->partial, data, size, b->hash);
 	return r;
 }
 
@@ -355,6 +353,7 @@ static int open_answer(struct blob *b, struct answer *a, struct error **reterr)
 		return ask_from_start(b, reterr) < 0 ? -1 : open_answer(b, a, reterr);
 	}
 	b->size = size > 0 ? size : 0;
+	partial_from(b->partial, blob_reader_url(b->reader), blob_reader_etag(b->reader));
 	progress_reader_init(&a->progress, b->size ? b->size - a->offset : 0);
 	return 0;
 }

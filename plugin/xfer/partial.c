@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,12 +21,12 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/partial_files.h"
 #include "image/digest.h"
 
 #define SMALL (1 << 20)       /* not worth it */
 #define STATE_EVERY (1 << 20) /* bytes; so much may have to be fetched again */
 #define STATE_LIMIT 8192      /* bytes of a state file */
-#define STATE_SUFFIX ".state"
 #define STATE_FIRST "towline-partial 1"
 
 struct partial {
@@ -44,41 +43,11 @@ struct partial {
 
 /* ---- the folder */
 
-static void remove_blob(int dir, const char *name)
-{
-	char state[NAME_MAX + 1];
-
-	snprintf(state, sizeof(state), "%.200s" STATE_SUFFIX, name);
-	unlinkat(dir, state, 0);
-	unlinkat(dir, name, 0);
-}
-
-/* Open and lock name; -1 if somebody else has it or it went away. */
-static int lock_blob(int dir, const char *name, int flags)
-{
-	cleanup_close int fd = openat(dir, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-	struct stat a, b;
-
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &a) < 0 ||
-		!S_ISREG(a.st_mode) || fstatat(dir, name, &b, AT_SYMLINK_NOFOLLOW) < 0 ||
-		a.st_ino != b.st_ino)
-		return -1;
-	int ret = fd;
-
-	fd = -1;
-	return ret;
-}
-
 struct folder {
 	uint64_t bytes;            /* of all files but one's own */
 	char oldest[NAME_MAX + 1]; /* "": there is none */
 	time_t oldest_time;
 };
-
-static bool is_blob(const char *name)
-{
-	return !strncmp(name, "sha", 3) && !str_has_suffix(name, STATE_SUFFIX);
-}
 
 /* What is there beside mine; what is older than before goes (unless somebody writes it). */
 static void look(int dir, const char *mine, time_t before, struct folder *ret)
@@ -94,15 +63,15 @@ static void look(int dir, const char *mine, time_t before, struct folder *ret)
 	while ((e = readdir(d))) {
 		struct stat st;
 
-		if (!strcmp(e->d_name, mine) || !is_blob(e->d_name) ||
+		if (!strcmp(e->d_name, mine) || !partial_files_is_blob(e->d_name) ||
 			fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 			!S_ISREG(st.st_mode))
 			continue;
 		if (st.st_mtime < before) {
-			cleanup_close int lock = lock_blob(dir, e->d_name, O_RDONLY);
+			cleanup_close int lock = partial_files_lock(dir, e->d_name, O_RDONLY, &st);
 
 			if (lock >= 0) {
-				remove_blob(dir, e->d_name);
+				(void)partial_files_remove(dir, e->d_name);
 				continue;
 			}
 		}
@@ -121,6 +90,7 @@ static bool make_room(int dir, const struct partial_config *c, const char *mine,
 	time_t before = c->max_age ? time(NULL) - (time_t)c->max_age : 0;
 	uint64_t need = size > 0 ? (uint64_t)size : 0;
 	struct folder f;
+	struct stat st;
 
 	if (c->quota && need > c->quota)
 		return false;
@@ -131,31 +101,15 @@ static bool make_room(int dir, const struct partial_config *c, const char *mine,
 		if (!*f.oldest)
 			return false;
 
-		cleanup_close int lock = lock_blob(dir, f.oldest, O_RDONLY);
+		cleanup_close int lock = partial_files_lock(dir, f.oldest, O_RDONLY, &st);
 
 		if (lock < 0)
 			return false; /* the oldest one is being written */
-		remove_blob(dir, f.oldest);
+		(void)partial_files_remove(dir, f.oldest);
 	}
 }
 
 /* ---- the state file: a first line, lines "key value", a last line "end" */
-
-static const char *value_of(char *text, const char *key)
-{
-	size_t size = strlen(key);
-	char *line, *rest = text;
-
-	while ((line = strsep(&rest, "\n"))) {
-		bool found = !strncmp(line, key, size) && line[size] == ' ';
-
-		if (rest)
-			rest[-1] = found ? '\0' : '\n';
-		if (found)
-			return line + size + 1;
-	}
-	return NULL;
-}
 
 static bool read_text(int dir, const char *name, char *ret, size_t size)
 {
@@ -168,37 +122,42 @@ static bool read_text(int dir, const char *name, char *ret, size_t size)
 	return str_has_prefix(ret, STATE_FIRST "\n") && str_has_suffix(ret, "\nend\n");
 }
 
-static bool parse_offset(const char *text, int64_t *ret)
+/* -1: it is none. */
+static int64_t to_number(const char *text)
 {
+	long long n;
 	char *end;
 
-	if (!text || *text < '0' || *text > '9')
-		return false;
 	errno = 0;
-	*ret = strtoll(text, &end, 10);
-	return !errno && !*end;
+	n = strtoll(text, &end, 10);
+	return *text < '0' || *text > '9' || errno || *end ? -1 : n;
 }
 
 /* A state that does not fit the files is no state. */
 static void read_state(struct partial *p)
 {
-	char text[STATE_LIMIT];
-	char copy[STATE_LIMIT];
-	const char *digest;
-	int64_t offset, size;
+	char text[STATE_LIMIT], *line, *value, *rest = text;
+	int64_t offset = -1, size = -1;
+	const char *digest = "";
 	struct stat st;
 
 	if (!read_text(p->dir, p->state, text, sizeof(text)) || fstat(p->fd, &st) < 0)
 		return;
-	memcpy(copy, text, sizeof(copy));
-	if (!parse_offset(value_of(copy, "offset"), &offset) || offset > st.st_size)
-		return;
-	memcpy(copy, text, sizeof(copy));
-	if (p->size >= 0 &&
-		(!parse_offset(value_of(copy, "size"), &size) || size != p->size || offset > size))
-		return;
-	digest = value_of(text, "digest");
-	if (!digest || digest_validate(digest, strlen(digest), NULL) < 0)
+	while ((line = strsep(&rest, "\n"))) {
+		value = strchr(line, ' ');
+		if (!value)
+			continue;
+		*value++ = '\0';
+		if (!strcmp(line, "offset"))
+			offset = to_number(value);
+		else if (!strcmp(line, "size"))
+			size = to_number(value);
+		else if (!strcmp(line, "digest"))
+			digest = value;
+	}
+	if (offset < 0 || offset > st.st_size ||
+		digest_validate(digest, strlen(digest), NULL) < 0 ||
+		(p->size >= 0 && (size != p->size || offset > size)))
 		return;
 	snprintf(p->digest, sizeof(p->digest), "%s", digest);
 	p->offset = offset;
@@ -226,7 +185,7 @@ static void write_state(struct partial *p, struct hasher *hash)
 	if (!text || strlen(text) >= STATE_LIMIT)
 		return;
 	/* Only who has the lock writes it. */
-	snprintf(temp, sizeof(temp), ".tmp-%s", p->state);
+	snprintf(temp, sizeof(temp), "%s" PARTIAL_TEMP, p->name);
 
 	cleanup_close int fd =
 		openat(p->dir, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -256,6 +215,7 @@ struct partial *partial_open(
 	const struct partial_config *c, const char *digest, int64_t size, struct log *log)
 {
 	struct partial *p;
+	struct stat st;
 
 	if (!c->dir || (size >= 0 && size < SMALL))
 		return NULL;
@@ -267,10 +227,10 @@ struct partial *partial_open(
 	p->log = log;
 	snprintf(p->name, sizeof(p->name), "%s", digest);
 	*strchr(p->name, ':') = '.';
-	snprintf(p->state, sizeof(p->state), "%s" STATE_SUFFIX, p->name);
+	snprintf(p->state, sizeof(p->state), "%s" PARTIAL_STATE, p->name);
 	p->dir = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->dir >= 0 && make_room(p->dir, c, p->name, size))
-		p->fd = lock_blob(p->dir, p->name, O_RDWR | O_CREAT);
+		p->fd = partial_files_lock(p->dir, p->name, O_RDWR | O_CREAT, &st);
 	if (p->fd < 0) {
 		log_debug(log, "%s is not kept for a later pull", digest);
 		partial_free(p);
@@ -304,30 +264,33 @@ int64_t partial_read(struct partial *p, void *buf, size_t size)
 
 static void set_text(char **to, const char *text)
 {
-	if (!text || (*to && !strcmp(*to, text)))
-		return;
 	free(*to);
-	*to = strdup(text);
+	*to = text ? strdup(text) : NULL; /* without memory it is not told */
 }
 
 /* From here on nothing more is kept. */
 static void give_up(struct partial *p, int errnum)
 {
 	log_warning(p->log, "%s is not kept for a later pull: %s", p->name, errno_text(errnum));
-	remove_blob(p->dir, p->name);
+	(void)partial_files_remove(p->dir, p->name);
 	close(p->fd);
 	p->fd = -1;
 }
 
-void partial_write(struct partial *p, const void *data, size_t size, struct hasher *hash,
-	const struct partial_source *source)
+void partial_from(struct partial *p, const char *url, const char *etag)
+{
+	if (!p)
+		return;
+	set_text(&p->url, url);
+	set_text(&p->etag, etag);
+}
+
+void partial_write(struct partial *p, const void *data, size_t size, struct hasher *hash)
 {
 	const char *from = data;
 
 	if (!p || p->fd < 0)
 		return;
-	set_text(&p->url, source->url);
-	set_text(&p->etag, source->etag);
 	while (size) {
 		ssize_t n = pwrite(p->fd, from, size, (off_t)p->at);
 
@@ -359,7 +322,7 @@ void partial_close(struct partial *p, struct hasher *hash, bool whole)
 {
 	if (p && p->fd >= 0) {
 		if (whole || !p->at)
-			remove_blob(p->dir, p->name);
+			(void)partial_files_remove(p->dir, p->name);
 		else if (p->at != p->recorded)
 			write_state(p, hash);
 	}

@@ -2,9 +2,10 @@
 /* What has come of a blob, kept in a folder so that it outlives the process. No Go counterpart: the
  * original keeps it for one pull only.
  *
- * A blob has two files: "sha256.<hex>" with its first bytes as the registry sent them, and
- * "sha256.<hex>.state", which says how many of them are good and what their hash is. Whoever writes
- * them has an flock on the first. Nothing here fails a pull: what can't be kept is not kept. */
+ * A blob has two files (base/partial_files.h): "sha256.<hex>" with its first bytes as the registry
+ * sent them, and "sha256.<hex>.state", which says how many of them are good and what their hash is.
+ * Whoever writes them has an flock on the first. Nothing here fails a pull: what can't be kept is
+ * not kept. */
 #ifndef XFER_PARTIAL_H
 #define XFER_PARTIAL_H
 
@@ -23,11 +24,6 @@ struct partial_config {
 	uint32_t max_age; /* seconds since the last byte; 0: no limit */
 };
 
-/* Where the bytes came from, for whoever looks into the folder. Either may be NULL. */
-struct partial_source {
-	const char *url, *etag;
-};
-
 /* digest: valid. size: the blob's, if the manifest says. Makes room: what is too old goes, then the
  * oldest until this one fits. NULL: it is not kept (another process has it, it is small, it is
  * larger than the quota). */
@@ -37,9 +33,10 @@ struct partial *partial_open(
 int64_t partial_offset(const struct partial *p, const char **ret_digest);
 /* The next of these bytes, as read(2); -1: they can't be read. */
 int64_t partial_read(struct partial *p, void *buf, size_t size);
-/* These bytes follow. hash is that of all so far; source may change with each answer. */
-void partial_write(struct partial *p, const void *data, size_t size, struct hasher *hash,
-	const struct partial_source *source);
+/* Where the bytes that follow come from, for whoever looks into the folder. Either may be NULL. */
+void partial_from(struct partial *p, const char *url, const char *etag);
+/* These bytes follow. hash is that of all so far. */
+void partial_write(struct partial *p, const void *data, size_t size, struct hasher *hash);
 /* All of it is void. */
 void partial_reset(struct partial *p);
 /* The end. whole: the blob is home or will never be, so nothing is kept; else the state is brought

@@ -286,6 +286,8 @@ def pruned(site):
     digest = image[1][0]
     store = site.store()
     site.interrupted(store, image, 0.5, signal.SIGINT)
+    with open(partial(store, digest, ".state.new"), "w", encoding="utf-8") as out:
+        out.write("half a state")  # its writer was killed
     assert "Deleted partial blob: " + digest in site.run(store, "prune", "--dry-run")
     assert os.path.exists(partial(store, digest))
     assert "Deleted partial blob: " + digest in site.run(store, "prune")
