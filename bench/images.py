@@ -46,6 +46,7 @@ IMAGES = {  # name: layers, compression
     "medium-zstd": (MEDIUM, "zstd"),
     "large": (MEDIUM[:4] + ["llvm", "llvm-dev", "torch", "science", "rust", "browser", "weights", "service"], "gzip"),
     "manyfiles": (["busybox", "many"], "gzip"),
+    "mixed": (["tiny%d" % i for i in range(64)] + ["heavy%d" % i for i in range(4)], "gzip"),
     "manylayers": (["busybox"] + ["slice%d" % i for i in range(1, 60)], "gzip"),
 }
 
@@ -128,6 +129,10 @@ def write_layer(key, packages, slices, path):
         layer.make("srv/app/main.py", b"print('hello')\n", 0o755)
     elif key == "weights":
         layer.make("opt/model/weights.bin", weights(192 << 20, 7))
+    elif key.startswith("tiny"):
+        layer.make("opt/tiny/" + key, random.Random(key).randbytes(1024))
+    elif key.startswith("heavy"):
+        layer.make("opt/heavy/" + key, weights(256 << 20, key))
     elif key == "service":
         layer.make("opt/app/serve.py", b"import torch\n", 0o755)
         layer.make("usr/lib/python3/dist-packages/.wh.sympy")

@@ -4,7 +4,10 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
+
+KINDS = ("plain", "tls", "token")
 
 
 def free_port():
@@ -13,34 +16,60 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Registry:
-    """docker-registry on loopback, with a log that tells requests and connections."""
+def in_netns(netns):
+    """What a command begins with, to run there."""
+    return ["nsenter", "--net=/run/netns/" + netns] if netns else []
 
-    def __init__(self, work, storage, tls=False):
-        self.port = free_port()
-        self.host = "127.0.0.1:%d" % self.port
-        self.log = os.path.join(work, "registry-%d.log" % self.port)
-        conf = os.path.join(work, "registry-%d.yml" % self.port)
+
+class Registry:
+    """docker-registry at an address, in a network namespace or on loopback, with a log that tells requests and
+    connections. kind: plain (HTTP), tls, token (TLS and a token server, bench/tokens.py, at the next port)."""
+
+    def __init__(self, work, storage, kind="plain", address="127.0.0.1", netns=None):
+        port = free_port()
+        self.host = "%s:%d" % (address, port)
+        self.work, self.netns, self.procs = work, netns, []
+        self.log = os.path.join(work, "registry-%d.log" % port)
+        self.certificate = None
         text = ("version: 0.1\nlog: {level: info, formatter: json}\n"
                 "storage:\n  filesystem: {rootdirectory: %s, maxthreads: 100}\n  cache: {blobdescriptor: inmemory}\n"
                 "http:\n  addr: %s\n  secret: bench\n" % (storage, self.host))
-        if tls:
-            cert, key = os.path.join(work, "cert.pem"), os.path.join(work, "key.pem")
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert,
-                            "-days", "2", "-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1"],
-                           check=True, stderr=subprocess.DEVNULL)
-            text += "  tls: {certificate: %s, key: %s}\n" % (cert, key)
+        if kind != "plain":
+            key = self.make_certificate(address)
+            text += "  tls: {certificate: %s, key: %s}\n" % (self.certificate, key)
+        if kind == "token":
+            tokens = "%s:%d" % (address, free_port())
+            self.start([sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tokens.py"), tokens,
+                        self.certificate, key], tokens, self.log + ".tokens")
+            text += ("auth: {token: {realm: 'https://%s/token', service: bench, issuer: bench, rootcertbundle: %s}}\n" %
+                     (tokens, self.certificate))
+        conf = os.path.join(work, "registry-%d.yml" % port)
         with open(conf, "w", encoding="utf-8") as out:
             out.write(text)
-        self.out = open(self.log, "w", encoding="utf-8")
-        self.proc = subprocess.Popen(["docker-registry", "serve", conf], stdin=subprocess.DEVNULL, stdout=self.out,
-                                     stderr=self.out, env={**os.environ, "OTEL_TRACES_EXPORTER": "none"})
+        self.start(["docker-registry", "serve", conf], self.host, self.log)
+
+    def make_certificate(self, address):
+        self.certificate, key = os.path.join(self.work, "cert.pem"), os.path.join(self.work, "key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
+                        self.certificate, "-days", "2", "-subj", "/CN=bench", "-addext",
+                        "subjectAltName=IP:" + address], check=True, stderr=subprocess.DEVNULL)
+        return key
+
+    def start(self, command, host, log):
+        with open(log, "w", encoding="utf-8") as out:
+            self.procs.append(subprocess.Popen(in_netns(self.netns) + command, stdin=subprocess.DEVNULL, stdout=out,
+                                               stderr=out, env={**os.environ, "OTEL_TRACES_EXPORTER": "none"}))
+        address, port = host.split(":")
+        probe = "import socket; socket.create_connection((%r, %s), 2)" % (address, port)
         for _ in range(200):
-            with socket.socket() as s:
-                if s.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if subprocess.run(in_netns(self.netns) + [sys.executable, "-c", probe], stderr=subprocess.DEVNULL,
+                              check=False).returncode == 0:
+                return
             time.sleep(0.05)
-        raise SystemExit("docker-registry did not start: see " + self.log)
+        raise SystemExit("%s did not start: see %s" % (command[0], log))
+
+    def pids(self):
+        return [proc.pid for proc in self.procs]
 
     def mark(self):
         return os.path.getsize(self.log)
@@ -63,9 +92,9 @@ class Registry:
         return requests, len(peers - {None})
 
     def close(self):
-        self.proc.terminate()
-        self.proc.wait(20)
-        self.out.close()
+        for proc in self.procs:
+            proc.terminate()
+            proc.wait(20)
 
 
 class Pusher:

@@ -20,6 +20,10 @@
  * waited for so long, and then when it is there, or so much later, */
 #define CONFIG_ASKED_MS 250
 #define CONFIG_HEAD_START_MS 10
+/* (on a line where a connection takes so long to be made, which is another round trip or two, the
+ * configuration has one of its own instead, and the first layer goes out at once on the open one),
+ */
+#define FAR_MS 20
 /* for so long they are neither shown nor registered before it has come, */
 #define CONFIG_LEAD_MS 250
 /* and for so long what it says waits until they have been asked for. */
@@ -325,6 +329,7 @@ static int config_fetch_start(struct config_fetch *f, struct v2_puller *p,
 	f->size = target->size;
 	f->ctx.requested = config_requested;
 	f->ctx.requested_arg = f;
+	f->ctx.own_connection = repository_connect_ms(p->repo) >= FAR_MS;
 	f->ctx.cancel = cancel_new(p->config->request_ctx->cancel);
 	if (!f->ctx.cancel)
 		return error_set(reterr, &error_no_memory);
@@ -344,6 +349,8 @@ static void config_fetch_lead(struct config_fetch *f, const struct context *ctx)
 {
 	int64_t end = monotonic_ms() + CONFIG_ASKED_MS;
 
+	if (f->ctx.own_connection)
+		return;
 	while (!atomic_load(&f->asked) && monotonic_ms() < end && context_sleep(ctx, POLL_MS) == 0)
 		;
 	end = monotonic_ms() + CONFIG_HEAD_START_MS;

@@ -455,6 +455,39 @@ static void keeps_connections(void **state)
 	server_stop(server);
 }
 
+/* A connection that is open is left to others; the new one is kept like any. */
+static void opens_its_own_connection(void **state)
+{
+	const struct context own = {.own_connection = true};
+	struct http_client *client = new_client(NULL);
+	struct server *server = server_start(&(struct server_options){.handler = echo});
+	cleanup_free char *url = url_of(server, "/");
+	struct http_request request = {.method = "GET", .url = url};
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		cleanup_free char *error = NULL;
+		struct http_response *response;
+		struct buf body = {0};
+		struct error *err = NULL;
+
+		if (i % 2 == 0) {
+			assert_int_equal(ask(client, &request, &body, &error), 200);
+			assert_int_equal(server_connections(server), 1 + i / 2);
+		} else {
+			assert_int_equal(
+				http_round_trip(client, &own, &request, &response, &err), 0);
+			assert_int_equal(
+				http_response_read_all(response, &own, 4096, &body, &err), 0);
+			http_response_free(response);
+			assert_int_equal(server_connections(server), 2 + i / 2);
+		}
+		buf_free(&body);
+	}
+	http_client_free(client);
+	server_stop(server);
+}
+
 static bool answer_once(struct server_connection *c, void *arg)
 {
 	(void)arg;
@@ -845,6 +878,7 @@ int main(void)
 		cmocka_unit_test(ends_floods_of_headers),
 		cmocka_unit_test(decodes_what_it_asked_for),
 		cmocka_unit_test(keeps_connections),
+		cmocka_unit_test(opens_its_own_connection),
 		cmocka_unit_test(survives_kept_connections_that_died),
 		cmocka_unit_test(says_who_refused),
 		cmocka_unit_test(resolves_names),

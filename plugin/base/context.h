@@ -44,6 +44,8 @@ struct context {
 	 * on a connection. For those who mind in which order requests are seen. */
 	void (*requested)(void *arg);
 	void *requested_arg;
+	/* Its requests go out on new connections: those that are open are left to others. */
+	bool own_connection;
 };
 #define CONTEXT_BACKGROUND ((struct context){0})
 

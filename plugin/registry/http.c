@@ -85,6 +85,11 @@ void http_client_free(struct http_client *client)
 	free(client);
 }
 
+uint32_t http_client_connect_ms(const struct http_client *client)
+{
+	return atomic_load(&client->connect_ms);
+}
+
 void http_client_set_timeouts(struct http_client *client, uint32_t connect_ms, uint32_t stall_ms)
 {
 	atomic_store(&client->connect_timeout_ms, connect_ms ? connect_ms : CONNECT_TIMEOUT_MS);
@@ -304,6 +309,7 @@ int http_round_trip(struct http_client *client, const struct context *ctx,
 	x = exchange_new(client);
 	if (!x)
 		return error_set(reterr, &error_no_memory);
+	x->own_connection = ctx->own_connection;
 	if (fill_exchange(x, request, &url, reterr) < 0 || http_resolve(x, reterr) < 0) {
 		exchange_unref(x);
 		return -1;

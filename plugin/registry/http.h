@@ -72,6 +72,8 @@ struct http_client *http_client_new(const struct http_options *options, struct e
 void http_client_free(struct http_client *client);
 /* With the defaults filled in. */
 const struct http_policy *http_client_policy(const struct http_client *client);
+/* How long TCP took for the connection that was made last: a round trip, roughly. 0: none was. */
+uint32_t http_client_connect_ms(const struct http_client *client);
 void http_client_set_timeouts(struct http_client *client, uint32_t connect_ms, uint32_t stall_ms);
 
 struct http_request {

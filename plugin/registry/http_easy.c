@@ -333,6 +333,17 @@ static int on_ready(void *arg, char *remote_ip, char *local_ip, int remote_port,
 	return CURL_PREREQFUNC_ABORT;
 }
 
+/* The times of a connection that was open already are 0. */
+static void note_connect_time(struct exchange *x)
+{
+	curl_off_t resolved = 0, connected = 0;
+
+	(void)curl_easy_getinfo(x->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
+	(void)curl_easy_getinfo(x->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	if (connected > resolved)
+		atomic_store(&x->client->connect_ms, (uint32_t)((connected - resolved) / 1000));
+}
+
 /* The request goes out now, if it may. */
 static int on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
@@ -340,6 +351,7 @@ static int on_request(void *arg, char *remote_ip, char *local_ip, int remote_por
 	int answer = on_ready(arg, remote_ip, local_ip, remote_port, local_port);
 
 	if (answer == CURL_PREREQFUNC_OK) {
+		note_connect_time(x);
 		pthread_mutex_lock(&x->lock);
 		x->requested = true;
 		x->requested_at = monotonic_ms();
@@ -467,6 +479,7 @@ static int set_policy(struct exchange *x)
 	SET(CURLOPT_HTTP09_ALLOWED, 1L); /* to see what it was: on_junk refuses it */
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	SET(CURLOPT_FRESH_CONNECT, x->own_connection ? 1L : 0L);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_SECONDS);
 	SET(CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_SECONDS);

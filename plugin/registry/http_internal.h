@@ -99,6 +99,7 @@ struct exchange {
 	/* where the time in which the speed is measured began; 0: not yet */
 	int64_t speed_since, speed_paused_ms;
 	uint64_t speed_bytes;
+	bool own_connection; /* not one of those that are open */
 	struct error *fault; /* why a callback of ours gave up */
 	bool wake;           /* the reader is to be told after this turn of the loop */
 	size_t turn_bytes;   /* that came in this turn */
@@ -153,6 +154,7 @@ struct http_client {
 	void *resolve_context;
 	struct http_proxies proxies;
 	_Atomic uint32_t connect_timeout_ms, stall_timeout_ms;
+	_Atomic uint32_t connect_ms; /* http_client_connect_ms */
 	struct http_policy policy;
 
 	pthread_mutex_t lock;  /* guards down to the blank line */

@@ -64,6 +64,11 @@ void repository_quiet(struct repository *r)
 	pthread_mutex_unlock(&r->log.lock);
 }
 
+uint32_t repository_connect_ms(const struct repository *r)
+{
+	return http_client_connect_ms(r->transport.client);
+}
+
 void repository_notes(struct repository *r, struct registry_notes *ret)
 {
 	pthread_mutex_lock(&r->notes.lock);

@@ -44,6 +44,8 @@ const struct reference *repository_named(const struct repository *r);
 
 /* Nothing more is logged: the log ends before the repository does. */
 void repository_quiet(struct repository *r);
+/* What a round trip to it costs, roughly: http_client_connect_ms. */
+uint32_t repository_connect_ms(const struct repository *r);
 /* What its answers said of limits last. */
 struct registry_notes {
 	char rate_limit[128], rate_remaining[128]; /* "" if nothing */
