@@ -331,6 +331,7 @@ static void test_options(void **state)
 struct screen {
 	char cells[ROWS][COLUMNS + 1];
 	size_t row, column, used;
+	bool coloured, left_coloured;
 	bool scrolled_out; /* the cursor was sent above the first row */
 };
 
@@ -351,6 +352,9 @@ static void screen_feed(struct screen *s, const char *data, size_t size)
 			if (data[i] == 'A') {
 				s->scrolled_out |= n > s->row;
 				s->row -= n > s->row ? s->row : n;
+			} else if (data[i] == 'm') {
+				s->coloured |= n > 0;
+				s->left_coloured = n > 0;
 			} else if (data[i] == 'K') {
 				memset(s->cells[s->row] + s->column, 0, COLUMNS - s->column);
 			} else if (data[i] == 'J') {
@@ -434,7 +438,7 @@ static void test_bar_ends_as_docker(void **state)
 
 	(void)state;
 	terminal(24, 80, &master, &slave);
-	bar = progress_bar_new(slave);
+	bar = progress_bar_new(slave, false);
 	assert_non_null(bar);
 	update(bar, "latest", "Pulling from library/x", "", 0, 0);
 	update(bar, "aaaaaaaaaaaa", "", "Pulling fs layer", 0, 0);
@@ -471,7 +475,7 @@ static void test_bar_small_screen(void **state)
 
 	(void)state;
 	terminal(10, 40, &master, &slave);
-	bar = progress_bar_new(slave);
+	bar = progress_bar_new(slave, false);
 	assert_non_null(bar);
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 30; i++) {
@@ -498,6 +502,49 @@ static void test_bar_small_screen(void **state)
 	close(slave);
 }
 
+/* Colours change no text, and no row hands its colour to the next; where there is no room the total
+ * says less. */
+static void test_bar_colours(void **state)
+{
+	static const struct {
+		unsigned short columns;
+		const char *total;
+	} cases[] = {
+		{80, "Total: 1/3 layers  500kB/2MB"},
+		{28, "1/3  500kB/2MB"},
+		{14, "1/3  25%"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * N(cases); i++) {
+		const char *total = cases[i / 2].total;
+		bool colours = i % 2;
+		struct screen screen = {0};
+		struct progress_bar *bar;
+		int master, slave;
+
+		terminal(24, cases[i / 2].columns, &master, &slave);
+		bar = progress_bar_new(slave, colours);
+		assert_non_null(bar);
+		update(bar, "a", "", "Already exists", 0, 0);
+		update(bar, "b", "", "Downloading", 500000, 2000000);
+		update(bar, "c", "", "Download complete", 0, 0);
+		usleep(100000);
+		assert_int_equal(progress_bar_tick(bar), 0);
+		screen_read(&screen, master, slave);
+		if (strncmp(screen.cells[3], total, strlen(total)) != 0)
+			fail_msg("%u columns: \"%s\" is not \"%s\"", cases[i / 2].columns,
+				screen.cells[3], total);
+		assert_int_equal(screen.coloured, colours);
+		assert_false(screen.left_coloured);
+		expect_text("a row", screen.cells[0],
+			cases[i / 2].columns > 17 ? "a: Already exists" : "a: Already ex");
+		assert_int_equal(progress_bar_finish(bar), 0);
+		close(master);
+		close(slave);
+	}
+}
+
 /* Rows never wrap, and a stranger's text moves no cursor. */
 static void test_bar_hostile(void **state)
 {
@@ -510,7 +557,7 @@ static void test_bar_hostile(void **state)
 	memset(longish, 'x', sizeof(longish) - 1);
 	longish[sizeof(longish) - 1] = '\0';
 	terminal(24, 120, &master, &slave);
-	bar = progress_bar_new(slave);
+	bar = progress_bar_new(slave, false);
 	assert_non_null(bar);
 	update(bar, "id", "", longish, 1, 2);
 	usleep(100000);
@@ -550,6 +597,7 @@ int main(void)
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_bar_ends_as_docker),
 		cmocka_unit_test(test_bar_small_screen),
+		cmocka_unit_test(test_bar_colours),
 		cmocka_unit_test(test_bar_hostile),
 	};
 

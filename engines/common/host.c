@@ -101,7 +101,7 @@ int host_instance(const struct host_parts *parts, struct image_pull_instance **r
 	};
 	struct image_pull_error *error = NULL;
 
-	if (config->resume) {
+	if (config->resume && parts->store) {
 		options.partial_dir = towline_store_partial_dir(parts->store);
 		options.partial_quota = config->resume_quota;
 		options.partial_max_age = config->resume_max_age;
@@ -249,6 +249,17 @@ void host_credentials_forget(struct host_credentials *c)
 }
 
 /* ---- the whole */
+
+char *host_registry_of(const char *address)
+{
+	const char *scheme = address ? strstr(address, "://") : NULL;
+
+	if (!address || !*address)
+		return strdup("docker.io");
+	if (scheme)
+		address = scheme + 3;
+	return strndup(address, strcspn(address, "/?#"));
+}
 
 static int failed(struct host *host, const char *message)
 {

@@ -50,6 +50,10 @@ int host_credentials_keep(struct host_credentials *c, const struct image_pull_au
 int host_credentials_find(struct host_credentials *c, const char *authfile, const char *reference,
 	const struct image_pull_sink *sink);
 void host_credentials_forget(struct host_credentials *c);
+/* The registry, HOST[:PORT], of an address as `docker login` takes it:
+ * "https://index.docker.io/v1/", "h:5000", "h/prefix"; NULL or "": Docker Hub's. A new string;
+ * NULL: no memory. */
+char *host_registry_of(const char *address);
 /* Free a secret. NULL is allowed. */
 void host_wipe(char *text);
 

@@ -247,19 +247,13 @@ struct login {
 	char *hostname;
 };
 
-/* The registry's host of "https://index.docker.io/v1/", "h:5000", ... */
 static int keep_login(void *receiver, const void *data, size_t size)
 {
 	const struct towline_auth_config *config = data;
 	struct login *l = receiver;
-	const char *address = config->server_address, *scheme = strstr(address, "://");
 
 	(void)size;
-	if (!*address)
-		address = "docker.io";
-	else if (scheme)
-		address = scheme + 3;
-	l->hostname = strndup(address, strcspn(address, "/?#"));
+	l->hostname = host_registry_of(config->server_address);
 	if (!l->hostname)
 		return IMAGE_PULL_NO_MEMORY;
 	return host_credentials_keep(&l->credentials, &config->auth);

@@ -14,6 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#define HUB "docker.io"
 #define SECRET_LIMIT (64u << 10)
 
 static volatile sig_atomic_t caught;
@@ -103,38 +104,131 @@ static int ask(const char *username, bool from_stdin, char **ret_username, char 
 	return CLI_FAILED;
 }
 
+/* ---- does the registry take them? */
+
+struct login_command {
+	struct cli *cli;
+	const char *authfile, *server, *ca;
+	struct image_pull_auth auth;
+	const struct image_pull_plugin *plugin;
+	struct towline_registry_service *registry_service;
+	struct image_pull_instance *instance;
+};
+
+static void on_log(void *context, void *pull, int level, const char *message)
+{
+	(void)pull; /* there is one */
+	cli_log(context, level, message);
+}
+
+static int make_instance(struct login_command *c, const struct image_pull_sink *sink)
+{
+	const struct image_pull_events events = {
+		.struct_size = sizeof(events), .context = c->cli, .log = on_log};
+	struct host_parts parts = {.events = &events};
+	const char *path = c->cli->plugin_path;
+	int code = IMAGE_PULL_OK;
+
+	/* Not as root of a user namespace: helpers ask daemons that know the user. */
+	if (!c->cli->config)
+		code = towline_config_load(c->cli->config_file, &c->cli->config, sink);
+	parts.config = c->cli->config;
+	if (code == IMAGE_PULL_OK)
+		code = towline_plugin_load(
+			path ? path : parts.config->plugin_path, &c->plugin, sink);
+	if (code == IMAGE_PULL_OK)
+		code = host_registry_service(parts.config, c->ca, &c->registry_service, sink);
+	parts.plugin = c->plugin;
+	parts.registry_service = c->registry_service;
+	return code == IMAGE_PULL_OK ? host_instance(&parts, &c->instance, sink) : code;
+}
+
+/* As docker: an identity token takes the password's place. */
+static int ask_registry(struct login_command *c, struct towline_text *token)
+{
+	struct image_pull_login login = {.struct_size = sizeof(login), .auth = &c->auth};
+	struct image_pull_error *error = NULL;
+	char *hostname = host_registry_of(c->server);
+	int status = CLI_OK;
+
+	login.hostname = hostname;
+	if (!hostname) {
+		status = cli_failed(c->cli, "out of memory");
+	} else if (c->plugin->login(c->instance, &login, &token->sink, &error) != 0) {
+		status = cli_failed(
+			c->cli, error ? c->plugin->error_info(error)->message : "out of memory");
+		c->plugin->error_free(error);
+	} else if (token->value) {
+		c->auth.password = "";
+		c->auth.identity_token = token->value;
+	}
+	free(hostname);
+	return status;
+}
+
+static int check_login(struct login_command *c, struct towline_text *token)
+{
+	struct answer answer cleanup(answer_free) = {0};
+	int code;
+
+	answer_init(&answer, NULL, NULL);
+	code = make_instance(c, &answer.sink);
+	if (code != IMAGE_PULL_OK)
+		return cli_failed(c->cli, answer_message(&answer, code));
+	if (IMAGE_PULL_HAS(c->plugin, struct image_pull_plugin, login))
+		return ask_registry(c, token);
+	return cli_failed(c->cli, "the plugin is too old to ask a registry: nothing was stored");
+}
+
+static int store_login(const struct login_command *c)
+{
+	struct towline_text where;
+	int code, status = CLI_OK;
+
+	towline_text_init(&where);
+	code = towline_credentials_store(c->authfile, c->server, &c->auth, &where.sink);
+	if (code != IMAGE_PULL_OK)
+		status = cli_failed(c->cli, towline_text_message(&where, code));
+	else
+		printf("Login Succeeded\nStored in %s\n", where.value);
+	towline_text_free(&where);
+	return status;
+}
+
 int command_login(struct cli *cli, int argc, char **argv)
 {
-	const char *authfile = NULL, *username = NULL;
+	struct login_command c = {.cli = cli, .auth = {.struct_size = sizeof(c.auth)}};
+	const char *username = NULL;
 	bool from_stdin = false;
 	const struct cli_option options[] = {
-		{.name = "authfile", .value = &authfile},
+		{.name = "authfile", .value = &c.authfile},
+		{.name = "ca", .value = &c.ca},
 		{.name = "username", .letter = 'u', .value = &username},
 		{.name = "password-stdin", .flag = &from_stdin},
 	};
-	struct image_pull_auth auth = {.struct_size = sizeof(auth)};
 	char *user = NULL, *password = NULL;
-	struct towline_text where;
-	int nargs, code;
+	struct towline_text token;
+	int nargs;
 	int status = cli_parse_command(
 		options, sizeof(options) / sizeof(options[0]), 0, 1, argc, argv, &nargs);
 
+	towline_text_init(&token);
 	if (status == CLI_OK)
 		status = ask(username, from_stdin, &user, &password);
 	if (status == CLI_OK) {
-		auth.username = user;
-		auth.password = password;
-		towline_text_init(&where);
-		code = towline_credentials_store(
-			authfile, nargs ? argv[1] : NULL, &auth, &where.sink);
-		if (code != IMAGE_PULL_OK)
-			status = cli_failed(cli, towline_text_message(&where, code));
-		else
-			printf("Stored in %s; the next pull shows whether the registry takes "
-			       "them\n",
-				where.value);
-		towline_text_free(&where);
+		c.server = nargs ? argv[1] : NULL;
+		c.auth.username = user;
+		c.auth.password = password;
+		status = check_login(&c, &token);
 	}
+	if (status == CLI_OK)
+		status = store_login(&c);
+	if (c.instance)
+		c.plugin->destroy(c.instance);
+	towline_registry_service_free(c.registry_service);
+	if (token.value)
+		explicit_bzero(token.value, token.value_size);
+	towline_text_free(&token);
 	host_wipe(user);
 	host_wipe(password);
 	return status == CLI_OK && cli_flush(stdout) < 0 ? CLI_FAILED : status;
@@ -153,7 +247,7 @@ int command_logout(struct cli *cli, int argc, char **argv)
 	towline_text_init(&text);
 	code = towline_credentials_erase(authfile, nargs ? argv[1] : NULL, &text.sink);
 	if (code == IMAGE_PULL_OK)
-		printf("Removed the credentials for %s\n", nargs ? argv[1] : "docker.io");
+		printf("Removed the credentials for %s\n", nargs ? argv[1] : HUB);
 	else if (code == IMAGE_PULL_NOT_FOUND)
 		printf("%s\n", towline_text_message(&text, code)); /* as docker: no failure */
 	else

@@ -11,11 +11,11 @@
 
 static const char help[] =
 	"usage: towline [OPTIONS] COMMAND\n"
-	"  pull [--platform OS/ARCH[/VARIANT]] [--all-tags] [--quiet]\n"
-	"       [--progress auto|bar|plain|json|none] [--pull always|missing|newer]\n"
-	"       [--creds USER[:PASSWORD]] [--authfile FILE] [--ca FILE] REF...\n"
+	"  pull [--platform OS/ARCH[/VARIANT]] [--all-tags] [--quiet] [--ca FILE] REF...\n"
+	"       [--progress auto|bar|plain|json|none] [--color auto|always|never]\n"
+	"       [--pull always|missing|newer] [--creds USER[:PASSWORD]] [--authfile FILE]\n"
 	"  plan [--json] [--platform ...] [--creds ...] REF...  what a pull would fetch\n"
-	"  login [--username USER] [--password-stdin] [--authfile FILE] [REGISTRY]\n"
+	"  login [-u USER] [--password-stdin] [--authfile FILE] [REGISTRY]\n"
 	"  logout [--authfile FILE] [REGISTRY]\n"
 	"  doctor [--json] [REGISTRY...]  what a pull stands on, and what to do about it\n"
 	"  images [--json]           the images that are here\n"

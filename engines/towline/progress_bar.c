@@ -4,8 +4,8 @@
  * Docker moves the cursor to a layer's line for each update. Here the block of lines is drawn anew,
  * at most some ten times a second and by one write: nothing flickers, a slow terminal does not slow
  * the pull down, and more layers than the screen has rows do no harm (those that are busy are
- * shown). A line that is no layer's ends the block, as in Docker: it stays on the screen. No
- * colours are used, so there is nothing for NO_COLOR to turn off. */
+ * shown). A line that is no layer's ends the block, as in Docker: it stays on the screen. Colours
+ * say again what the words say: nothing is lost without them. */
 #include "config.h"
 
 #include "progress_bar.h"
@@ -24,6 +24,10 @@
 #define FRAME_MS 80
 #define RATE_MS 3000 /* the total's rate is of the last so many milliseconds */
 #define RATE_SAMPLES 32
+#define DIM "\033[2m"
+#define CYAN "\033[36m"
+#define GREEN "\033[32m"
+#define BOLD "\033[1m"
 #define LINES_MAX 4096 /* of one block: a remote decides how many IDs there are */
 
 enum line_state { LINE_WAITING, LINE_BUSY, LINE_DONE };
@@ -41,6 +45,7 @@ struct sample {
 
 struct progress_bar {
 	int fd;
+	bool colours;
 	struct line *lines;
 	size_t nlines, capacity;
 	size_t drawn;           /* rows on the screen that belong to the block */
@@ -62,12 +67,14 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-struct progress_bar *progress_bar_new(int fd)
+struct progress_bar *progress_bar_new(int fd, bool colours)
 {
 	struct progress_bar *bar = calloc(1, sizeof(*bar));
 
-	if (bar)
+	if (bar) {
 		bar->fd = fd;
+		bar->colours = colours;
+	}
 	return bar;
 }
 
@@ -90,10 +97,20 @@ static void put(struct progress_bar *bar, const char *data, size_t size)
 	bar->size += size;
 }
 
-/* One row, cut at the terminal's width. */
-static void put_row(struct progress_bar *bar, unsigned columns, const char *text)
+/* One row, cut at the terminal's width, coloured behind its first so many bytes. */
+static void put_row(struct progress_bar *bar, unsigned columns, const char *text, size_t plain,
+	const char *colour)
 {
-	put(bar, text, text_cut(text, columns - 1));
+	size_t size = text_cut(text, columns - 1);
+
+	if (!bar->colours || plain > size)
+		plain = size;
+	put(bar, text, plain);
+	if (plain < size) {
+		put(bar, colour, strlen(colour));
+		put(bar, text + plain, size - plain);
+		put(bar, "\033[0m", 4);
+	}
 	put(bar, "\033[K\n", 4);
 }
 
@@ -180,6 +197,8 @@ static bool percentage(const struct line *line, char *ret, size_t size)
 
 static void put_line(struct progress_bar *bar, const struct line *line, unsigned columns)
 {
+	static const char *const colours[] = {
+		[LINE_WAITING] = DIM, [LINE_BUSY] = CYAN, [LINE_DONE] = GREEN};
 	char progress[192];
 	char *row = NULL;
 
@@ -192,7 +211,7 @@ static void put_line(struct progress_bar *bar, const struct line *line, unsigned
 		}
 		cut = text_columns(row) >= columns && percentage(line, progress, sizeof(progress));
 		if (!cut)
-			put_row(bar, columns, row);
+			put_row(bar, columns, row, strlen(line->id) + 2, colours[line->state]);
 		free(row);
 	}
 }
@@ -221,13 +240,27 @@ static double rate(struct progress_bar *bar, int64_t now, int64_t bytes)
 	return span < 0.5 ? -1 : (double)(bytes - bar->samples[0].bytes) / span;
 }
 
+/* " 95 s", " 7 min", " 3 h": nobody plans by more. */
+static void time_left(double seconds, char *ret, size_t size)
+{
+	if (seconds < 99)
+		snprintf(ret, size, "  %d s", (int)seconds + 1);
+	else if (seconds < 99 * 60)
+		snprintf(ret, size, "  %d min", (int)(seconds / 60) + 1);
+	else if (seconds < 99 * 3600)
+		snprintf(ret, size, "  %d h", (int)(seconds / 3600) + 1);
+	else
+		snprintf(ret, size, "  days");
+}
+
+/* What a row of that width has room for, of all there is to say. */
 static void put_total(struct progress_bar *bar, unsigned columns, int64_t now)
 {
-	char text[192], have[TEXT_SIZE_MAX], all[TEXT_SIZE_MAX], speed[TEXT_SIZE_MAX];
+	char text[192], have[TEXT_SIZE_MAX], all[TEXT_SIZE_MAX], speed[TEXT_SIZE_MAX] = "";
+	char left[32] = "";
 	int64_t bytes = 0, total = 0;
 	size_t done = 0, unknown = 0;
 	double per_second;
-	size_t n;
 
 	for (size_t i = 0; i < bar->nlines; i++) {
 		const struct line *line = &bar->lines[i];
@@ -240,17 +273,25 @@ static void put_total(struct progress_bar *bar, unsigned columns, int64_t now)
 	per_second = rate(bar, now, bytes);
 	text_human_size((double)bytes, 4, have);
 	text_human_size((double)total, 4, all);
-	/* The size of a layer is known once its download begins: "+" says that more is to come. */
-	n = (size_t)snprintf(text, sizeof(text), "Total: %zu/%zu layers  %s/%s%s", done,
-		bar->nlines, have, all, unknown ? "+" : "");
-	if (per_second > 0 && n < sizeof(text)) {
+	if (per_second > 0) {
 		text_human_size(per_second, 3, speed);
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "  %s/s", speed);
-		if (!unknown && total > bytes && n < sizeof(text))
-			snprintf(text + n, sizeof(text) - n, "  %lld s left",
-				(long long)((double)(total - bytes) / per_second) + 1);
+		if (!unknown && total > bytes)
+			time_left((double)(total - bytes) / per_second, left, sizeof(left));
 	}
-	put_row(bar, columns, text);
+	/* The size of a layer is known once its download begins: "+" says that more is to come. */
+	for (int shape = 0; shape < 3; shape++) {
+		if (shape < 2)
+			snprintf(text, sizeof(text), "%s%zu/%zu%s  %s/%s%s%s%s%s%s%s",
+				shape ? "" : "Total: ", done, bar->nlines, shape ? "" : " layers",
+				have, all, unknown ? "+" : "", *speed ? "  " : "", speed,
+				*speed ? "/s" : "", left, *left && !shape ? " left" : "");
+		else
+			snprintf(text, sizeof(text), "%zu/%zu  %d%%%s", done, bar->nlines,
+				total > 0 ? (int)((double)bytes / (double)total * 100) : 0, left);
+		if (text_columns(text) < columns)
+			break;
+	}
+	put_row(bar, columns, text, 0, BOLD);
 }
 
 /* Which lines fit: the busy ones first, then those that wait, then the last ones that are done. */
@@ -317,7 +358,7 @@ static int draw(struct progress_bar *bar, int64_t now)
 		char more[64];
 
 		snprintf(more, sizeof(more), "(and %zu more layers)", bar->nlines - n);
-		put_row(bar, columns, more);
+		put_row(bar, columns, more, 0, DIM);
 		bar->drawn++;
 	}
 	put_total(bar, columns, now);

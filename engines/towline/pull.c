@@ -22,7 +22,8 @@ enum show { SHOW_NONE, SHOW_PLAIN, SHOW_BAR, SHOW_JSON };
 struct pull_command {
 	struct cli *cli;
 	bool all_tags, quiet;
-	const char *platform_text, *progress_text, *policy_text, *creds, *authfile, *ca;
+	const char *platform_text, *progress_text, *policy_text, *color_text, *creds, *authfile,
+		*ca;
 	enum policy policy;
 	struct host_platform platform;
 	enum show show;
@@ -34,6 +35,7 @@ struct pull_command {
 	struct image_pull_instance *instance;
 	struct host_credentials credentials;
 
+	bool colours;
 	struct progress_bar *bar;
 	bool have;       /* the image was here before, for the platform that is asked for */
 	int write_error; /* an errno: what is printed arrives nowhere, so the pull ends */
@@ -221,6 +223,17 @@ static int on_cancelled(void *context, void *pull)
 	return interrupted || c->write_error;
 }
 
+/* https://no-color.org. False: the option's word is none of ours. */
+static bool wants_colours(const char *word, const char *term, bool *ret)
+{
+	const char *no_color = getenv("NO_COLOR");
+
+	*ret = strcmp(word, "always") == 0 ||
+	       (strcmp(word, "auto") == 0 && isatty(STDOUT_FILENO) && !(no_color && *no_color) &&
+		       term && strcmp(term, "dumb") != 0);
+	return *ret || strcmp(word, "auto") == 0 || strcmp(word, "never") == 0;
+}
+
 /* ---- before the pull */
 
 static int usage(struct pull_command *c)
@@ -255,6 +268,8 @@ static int usage(struct pull_command *c)
 		return cli_usage("pull", "--quiet and --progress json exclude each other");
 	if (c->quiet)
 		c->show = SHOW_NONE;
+	if (!wants_colours(c->color_text, term, &c->colours))
+		return cli_usage("pull", "--color is auto, always or never, not %s", c->color_text);
 	if (strcmp(c->policy_text, "always") == 0)
 		c->policy = PULL_ALWAYS;
 	else if (strcmp(c->policy_text, "missing") == 0)
@@ -433,7 +448,7 @@ static int pull(struct pull_command *c)
 	int ret, status = CLI_OK;
 
 	if (c->show == SHOW_BAR) {
-		c->bar = progress_bar_new(STDOUT_FILENO);
+		c->bar = progress_bar_new(STDOUT_FILENO, c->colours);
 		if (!c->bar)
 			return cli_failed(c->cli, "out of memory");
 	}
@@ -544,12 +559,16 @@ static void free_command(struct pull_command *c)
 
 int command_pull(struct cli *cli, int argc, char **argv)
 {
-	struct pull_command c = {
-		.cli = cli, .progress_text = "auto", .policy_text = "always", .hint = ""};
+	struct pull_command c = {.cli = cli,
+		.progress_text = "auto",
+		.policy_text = "always",
+		.color_text = "auto",
+		.hint = ""};
 	const struct cli_option options[] = {
 		{.name = "all-tags", .letter = 'a', .flag = &c.all_tags},
 		{.name = "authfile", .value = &c.authfile},
 		{.name = "ca", .value = &c.ca},
+		{.name = "color", .value = &c.color_text},
 		{.name = "creds", .value = &c.creds},
 		{.name = "platform", .value = &c.platform_text},
 		{.name = "progress", .value = &c.progress_text},

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -352,85 +351,6 @@ def policies(site):
     store.fails(2, "--pull is always, missing or newer", "pull", "--pull", "never", site.app("two"))
 
 
-def stdin_of(store, text, *args):
-    """Run with text on standard input."""
-    proc = store.start(*args, stdin=subprocess.PIPE)
-    out, err = proc.communicate(text.encode(), timeout=WAIT)
-    return Result(proc, out.decode(), err.decode())
-
-
-def login_file(site):
-    """login stores into the file, mode 0600, and leaves the rest of it; logout takes it out again"""
-    store = Store(site)
-    path = os.path.join(store.home, ".docker", "config.json")
-    check(stdin_of(store, "pa:ss\n", "login", "-u", "me", "--password-stdin", "reg.example:5000").code == 0)
-    check(os.stat(path).st_mode & 0o777 == 0o600, oct(os.stat(path).st_mode))
-    with open(path, encoding="utf-8") as f:
-        check(json.load(f) == {"auths": {"reg.example:5000": {"auth": "bWU6cGE6c3M="}}})
-    with open(path, "w", encoding="utf-8") as f:
-        json.dump({"psFormat": "x \u00e9 \\n", "auths": {"https://reg.example:5000/v2/": {"auth": "eDp5"},
-                                                       "other": {"auth": "eDp5", "email": "e"}}, "n": [1.50]}, f)
-    check(stdin_of(store, "new", "login", "-u", "me", "--password-stdin", "https://reg.example:5000/v2/").code == 0)
-    check(stdin_of(store, "hub", "login", "-u", "me", "--password-stdin").code == 0)
-    with open(path, encoding="utf-8") as f:
-        check(json.load(f) == {"psFormat": "x \u00e9 \\n", "n": [1.5], "auths": {
-            "other": {"auth": "eDp5", "email": "e"}, "reg.example:5000": {"auth": "bWU6bmV3"},
-            "https://index.docker.io/v1/": {"auth": "bWU6aHVi"}}})
-    store.ok("logout", "reg.example:5000")
-    store.ok("logout")
-    check("Not logged in to reg.example:5000" in store.ok("logout", "reg.example:5000").out)
-    with open(path, encoding="utf-8") as f:
-        check(list(json.load(f)["auths"]) == ["other"])
-    store.fails(2, "--password-stdin needs --username", "login", "--password-stdin", "x")
-    store.fails(2, "without a terminal", "login", "-u", "me", "x")
-
-
-def login_helper(site):
-    """login goes through the helper that the file names; no secret is in the file then"""
-    store = Store(site)
-    helper = os.path.join(store.dir, "docker-credential-note")
-    with open(helper, "w", encoding="utf-8") as f:
-        f.write('#!/bin/sh\necho "$1" >>%s/verbs\ncat >%s/"$1"\n' % (store.dir, store.dir))
-    os.chmod(helper, 0o755)
-    env = store.env
-    store.env = lambda: {**env(), "PATH": store.dir + ":" + os.environ["PATH"]}
-    authfile = os.path.join(store.dir, "auth.json")
-    with open(authfile, "w", encoding="utf-8") as f:
-        json.dump({"credHelpers": {"h.example": "note"}}, f)
-    result = stdin_of(store, "s\"3\n", "login", "--authfile", authfile, "-u", "me", "--password-stdin", "h.example")
-    check(result.code == 0 and "helper note" in result.out, result)
-    with open(os.path.join(store.dir, "store"), encoding="utf-8") as f:
-        check(json.load(f) == {"ServerURL": "h.example", "Username": "me", "Secret": "s\"3"})
-    with open(authfile, encoding="utf-8") as f:
-        check(json.load(f) == {"credHelpers": {"h.example": "note"}, "auths": {"h.example": {}}})
-    store.ok("logout", "--authfile", authfile, "h.example")
-    with open(os.path.join(store.dir, "erase"), encoding="utf-8") as f:
-        check(f.read() == "h.example")
-
-
-def login_prompt(site):
-    """the password is asked for at the terminal, and not shown"""
-    store = Store(site)
-    master, slave = pty.openpty()
-    proc = store.start("login", "-u", "me", "reg.example", stdin=slave)
-    seen = b""
-    while b"Password: " not in seen:
-        check(select.select([proc.stderr], [], [], WAIT)[0], "no question")
-        more = os.read(proc.stderr.fileno(), 100)
-        check(more, "no question: %r" % seen)
-        seen += more
-    while termios.tcgetattr(slave)[3] & termios.ECHO:
-        check(proc.poll() is None, "the terminal echoes")
-        time.sleep(0.01)
-    os.write(master, b"hidden\n")
-    out, err = proc.communicate(timeout=WAIT)
-    shown = os.read(master, 100) if select.select([master], [], [], 0)[0] else b""
-    check(proc.returncode == 0 and b"hidden" not in shown + out + err, (shown, out, err))
-    check(termios.tcgetattr(slave)[3] & termios.ECHO, "the terminal was left without echo")
-    os.close(master)
-    os.close(slave)
-
-
 # ---- what fails
 
 def unknown_tag(site):
@@ -659,85 +579,6 @@ def load_and_save(site):
 
 # ---- registries of other kinds
 
-def htpasswd(site):
-    """a registry with passwords: from the credentials file, without, with a wrong one"""
-    need("htpasswd")
-    registry = images.Registry(site.work, "locked", auth=("ann", "pass word"))
-    try:
-        site.push(registry, "two", ("ann", "pass word"))
-        name = registry.host + "/team/app:two"
-        store = Store(site)
-        store.fails(1, "no basic auth credentials", "pull", name)
-
-        def credentials(text):
-            os.makedirs(os.path.join(store.home, ".docker"), exist_ok=True)
-            with open(os.path.join(store.home, ".docker", "config.json"), "w", encoding="utf-8") as out:
-                json.dump({"auths": {registry.host: {"auth": text}}}, out)
-
-        store.fails(1, "unauthorized: authentication required", "pull", "--creds", "ann:wrong", name)
-        given = Store(site)
-        given.ok("pull", "--creds", "ann:pass word", name)
-        credentials("YW5uOndyb25n")  # ann:wrong
-        store.fails(1, "unauthorized: authentication required", "pull", name)
-        store.is_empty()
-        credentials("YW5uOnBhc3Mgd29yZA==")
-        store.ok("pull", name)
-    finally:
-        registry.close()
-
-
-def doctor(site):
-    """doctor: what is well, what is not, and what to do about it"""
-    need("htpasswd")
-    registry = images.Registry(site.work, "examined", auth=("ann", "pass word"))
-    store = Store(site)
-
-    def states(*args, where=store):
-        """{check: (state, text, advice)}; the exit status says whether one failed"""
-        result = where.run("doctor", "--json", *args)
-        found = {x["check"]: (x["state"], x["text"], x.get("advice", "")) for x in json.loads(result.out)}
-        check(result.err == "" and result.code == int("failed" in [x[0] for x in found.values()]), result)
-        return found
-
-    try:
-        fresh = states()
-        check([x for x in fresh if fresh[x][0] != "ok"] == [], fresh)
-        check(list(fresh) == ["config", "user", "plugin", "store", "space", "proxy", "CAs", "registries"], fresh)
-        check(fresh["config"][1] == store.config and "not there yet" in fresh["store"][1], fresh)
-        check(re.fullmatch(r"towline [\d.]+, ABI 1\.\d+ \(this program: 1\.\d+\)", fresh["plugin"][1]), fresh)
-        check(not os.path.exists(store.root), "the doctor made a store")
-        open_one, locked, nobody = site.host, registry.host, "127.0.0.1:1"
-        found = states(open_one, locked, nobody, "a/b")
-        check(found[open_one][:2] == ("ok", "it answers without credentials"), found)
-        check(found[locked][0] == "warning" and "towline login" in found[locked][2], found)
-        check(found[nobody][0] == "failed" and "nothing listens there" in found[nobody][2], found)
-        check(found["a/b"][0] == "failed", found)
-        for password, state in (("pass word", "ok"), ("wrong", "failed")):
-            login = store.start("login", "-u", "ann", "--password-stdin", locked, stdin=subprocess.PIPE)
-            login.communicate(password.encode())
-            check(states(locked)[locked][0] == state, password)
-        store.ok("pull", "-q", site.app("two"))
-        check("nothing is damaged" in states()["store"][1])
-        lines = store.run("doctor").lines
-        check(len(lines) == 8 and all(line.startswith("ok ") for line in lines), lines)
-
-        sick = Store(site)
-        sick.write({"plugins": {"image_pull": {"path": "/nowhere.so"}}, "data-root": store.root,
-                    "proxies": {"https-proxy": "ftp://u:secret@h:1"}, "ca-bundle": "/nowhere.pem"})
-        found = states(where=sick)
-        check([x for x in found if found[x][0] == "failed"] == ["plugin", "https-proxy", "CAs"], found)
-        check(all(found[x][2] for x in ("plugin", "https-proxy", "CAs")) and "secret" not in str(found), found)
-        chain = os.path.join(store.root, "layers", "chains")
-        os.remove(os.path.join(chain, os.listdir(chain)[0]))
-        found = states()
-        check(found["store"][0] == "failed" and "fsck --repair" in found["store"][2], found)
-        sick.write("{")
-        found = states(where=sick)
-        check(list(found) == ["config"] and found["config"][0] == "failed" and sick.config in found["config"][1], found)
-    finally:
-        registry.close()
-
-
 def tls(site):
     """a registry over TLS: with its CA in certs.d, without, and where the loopback counts as insecure"""
     need("openssl")
@@ -812,11 +653,12 @@ def broken_pipe(site):
     store.ok("fsck", "--deep")
 
 
-def terminal(site):
-    """a terminal gets live lines and ends as docker's does"""
-    store = Store(site)
+def on_terminal(store, *args, **variables):
+    """What a pull writes to a terminal, with these variables; None: not set."""
+    env = {**Store.env(store), **variables}
+    store.env = lambda: {name: value for name, value in env.items() if value is not None}
     master, slave = pty.openpty()
-    proc = store.start("pull", site.app("two"), stdout=slave)
+    proc = store.start(*args, stdout=slave)
     os.close(slave)
     data = b""
     deadline = time.monotonic() + WAIT
@@ -832,21 +674,35 @@ def terminal(site):
     err = proc.stderr.read().decode()
     proc.stderr.close()
     check(proc.wait(WAIT) == 0 and err == "", err)
-    text = data.decode().replace("\r\n", "\n")
-    check("\033[" in text, repr(text))
-    check(text.startswith("two: Pulling from team/app\n"), repr(text))
-    check(len(re.findall(r"[0-9a-f]{12}: Pull complete", text)) >= 2, repr(text))
-    check(text.endswith("Status: Downloaded newer image for %s\n%s\n" % (site.app("two"), site.app("two"))), repr(text))
+    return data.decode().replace("\r\n", "\n")
+
+
+def terminal(site):
+    """a terminal gets live lines and ends as docker's does; colours where they are wanted, and none in a pipe"""
+    for variables, args, live, colours in (
+            ({}, [], True, True), ({"NO_COLOR": ""}, [], True, True), ({"NO_COLOR": "1"}, [], True, False),
+            ({"NO_COLOR": "1"}, ["--color", "always"], True, True), ({}, ["--color=never"], True, False),
+            ({"TERM": "dumb"}, [], False, False), ({"TERM": None}, [], False, False)):
+        text = on_terminal(Store(site), "pull", *args, site.app("two"), **variables)
+        check(("\033[" in text) == live, repr((variables, text)))
+        check(("\033[32mPull complete\033[0m" in text) == colours, repr((variables, args, text)))
+        check(not colours or text.rstrip("m").rfind("\033[0") > text.rfind("\033[3"), repr(text))
+        text = re.sub(r"\033\[\d*m", "", text)
+        check(text.startswith("two: Pulling from team/app\n"), repr(text))
+        check(len(re.findall(r"[0-9a-f]{12}: Pull complete", text)) >= 2, repr(text))
+        check(text.endswith("Status: Downloaded newer image for %s\n%s\n" % (site.app("two"), site.app("two"))), repr(text))
+    store = Store(site)
+    store.fails(2, "--color is auto, always or never", "pull", "--color", "yes", site.app("two"))
+    check("\033" not in store.ok("pull", site.app("two")).out)
 
 
 CASES = [help_text, usage, bad_references, bad_configs, bad_plugins, fresh_pull, second_pull, image_id, podmans_id, default_tag,
-         quiet, by_digest, all_tags, platforms, other_platform, json_stream, json_error, several, policies, login_file,
-         login_helper, login_prompt, unknown_tag, refused, no_such_platform,
-         log_levels, images_and_names, root_option, root_filesystem, unprivileged, check_and_prune, load_and_save, htpasswd, doctor, tls,
+         quiet, by_digest, all_tags, platforms, other_platform, json_stream, json_error, several, policies, unknown_tag, refused, no_such_platform,
+         log_levels, images_and_names, root_option, root_filesystem, unprivileged, check_and_prune, load_and_save, tls,
          interrupted, killed, broken_pipe, terminal]
 
 
-def main():
+def main(name="cli", cases=None):
     for program in ("docker-registry", "skopeo"):
         if not shutil.which(program):
             tap.skip_all(program + " is not installed")
@@ -861,7 +717,7 @@ def main():
     site = None
     try:
         site = Site(work)
-        failures = tap.run("cli", [c for c in CASES if not names or c.__name__ in names], site)
+        failures = tap.run(name, [c for c in cases or CASES if not names or c.__name__ in names], site)
     finally:
         if site:
             site.registry.close()

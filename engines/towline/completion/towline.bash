@@ -33,6 +33,7 @@ _towline()
 	--root) _filedir -d && return ;;
 	--log-level) COMPREPLY=($(compgen -W "error warn info debug" -- "$cur")) && return ;;
 	--progress) COMPREPLY=($(compgen -W "auto bar plain json none" -- "$cur")) && return ;;
+	--color) COMPREPLY=($(compgen -W "auto always never" -- "$cur")) && return ;;
 	--pull) COMPREPLY=($(compgen -W "always missing newer" -- "$cur")) && return ;;
 	--authfile | --ca | --socket) _filedir && return ;;
 	--group) COMPREPLY=($(compgen -g -- "$cur")) && return ;;
@@ -40,9 +41,9 @@ _towline()
 	esac
 	case $command in
 	"") COMPREPLY=($(compgen -W "--config --root --plugin --log-level --version --help $commands" -- "$cur")) ;;
-	pull) COMPREPLY=($(compgen -W "--platform --all-tags --quiet --progress --pull --creds --authfile --ca $(_towline_images)" -- "$cur")) ;;
+	pull) COMPREPLY=($(compgen -W "--platform --all-tags --quiet --progress --color --pull --creds --authfile --ca $(_towline_images)" -- "$cur")) ;;
 	plan) COMPREPLY=($(compgen -W "--platform --json --creds --authfile --ca $(_towline_images)" -- "$cur")) ;;
-	login) COMPREPLY=($(compgen -W "--username --password-stdin --authfile" -- "$cur")) ;;
+	login) COMPREPLY=($(compgen -W "--username --password-stdin --authfile --ca" -- "$cur")) ;;
 	logout) COMPREPLY=($(compgen -W "--authfile" -- "$cur")) ;;
 	doctor) COMPREPLY=($(compgen -W "--json" -- "$cur")) ;;
 	images) COMPREPLY=($(compgen -W "--json" -- "$cur")) ;;
