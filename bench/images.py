@@ -51,6 +51,14 @@ IMAGES = {  # name: layers, compression
 }
 
 
+def parts(name):
+    """An image's layers and compression. Besides IMAGES: those of bench/growth.py, which are named for their size."""
+    if name in IMAGES:
+        return IMAGES[name]
+    kind, n = name.split("-")
+    return (["slab-%d" % i for i in range(int(n))] if kind == "layers" else [name]), "gzip"
+
+
 def download(cache, names):
     """The packages' files by name; apt fetches what is missing."""
     folder = os.path.join(cache, "packages")
@@ -132,7 +140,17 @@ def write_layer(key, packages, slices, path):
     elif key.startswith("tiny"):
         layer.make("opt/tiny/" + key, random.Random(key).randbytes(1024))
     elif key.startswith("heavy"):
-        layer.make("opt/heavy/" + key, weights(256 << 20, key))
+        for part in range(4):
+            layer.make("opt/%s/part%d" % (key, part), weights(64 << 20, "%s-%d" % (key, part)))
+    elif key.startswith("files-"):
+        for n in range(int(key[6:])):
+            layer.make("srv/%02x/%02x/f%d" % (n >> 6 & 255, n & 63, n), b"%d\n" % n)
+    elif key.startswith("bytes-"):
+        for n in range(int(key[6:])):
+            layer.make("srv/part%d" % n, weights(1 << 20, "%s-%d" % (key, n)))
+    elif key.startswith(("slab-", "each-")):
+        for n in range(200):
+            layer.make("srv/%s/f%d" % (key, n), random.Random("%s-%d" % (key, n)).randbytes(20000))
     elif key == "service":
         layer.make("opt/app/serve.py", b"import torch\n", 0o755)
         layer.make("usr/lib/python3/dist-packages/.wh.sympy")
@@ -217,9 +235,10 @@ def build(cache, wanted):
             layers = json.load(text)
     need = {}
     for name in wanted:
-        for key in IMAGES[name][0]:
-            if IMAGES[name][1] not in layers.get(key, {}):
-                need.setdefault(key, set(layers.get(key, ()))).add(IMAGES[name][1])
+        keys, compression = parts(name)
+        for key in keys:
+            if compression not in layers.get(key, {}):
+                need.setdefault(key, set(layers.get(key, ()))).add(compression)
     if need:
         names = {p for key in need for p in PACKAGES.get(key, "").split()}
         sliced = any(key.startswith("slice") for key in need)
@@ -236,5 +255,5 @@ def build(cache, wanted):
                 layers[key] = made
         with open(state, "w", encoding="utf-8") as out:
             json.dump(layers, out)
-    return {name: image(cache, [layers[key][IMAGES[name][1]] for key in IMAGES[name][0]], IMAGES[name][1])
+    return {name: image(cache, [layers[key][parts(name)[1]] for key in parts(name)[0]], parts(name)[1])
             for name in wanted}

@@ -19,10 +19,10 @@ class Puller:
     def __init__(self, name, bench):
         self.name, self.bench = name, bench
 
-    def start(self, disk):
+    def start(self, disk, served=False):
         """The daemon's process, or None."""
         sock = os.path.join(self.bench.work, self.name + ".sock")
-        if self.name == "towline" and self.bench.args.served:
+        if self.name == "towline" and served:
             self.configure(disk)
             args = [self.bench.libs + "/towline-serve", "--config", disk + "/engine.json", "--socket", sock]
             ready = ["test", "-S", sock]
