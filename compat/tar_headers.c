@@ -41,9 +41,9 @@ static bool configure(ZSTD_CCtx *z)
 		int value;
 	} parameters[] = {
 		{ZSTD_c_compressionLevel, 3},
-		{ZSTD_c_windowLog, 17},
-		{ZSTD_c_hashLog, 15},
-		{ZSTD_c_chainLog, 15},
+		{ZSTD_c_windowLog, 15},
+		{ZSTD_c_hashLog, 13},
+		{ZSTD_c_chainLog, 13},
 		{ZSTD_c_checksumFlag, 1},
 	};
 

@@ -23,6 +23,7 @@ plugin_libvalues_a_SOURCES = \
 	plugin/base/json_scan.h \
 	plugin/base/log.c \
 	plugin/base/log.h \
+	plugin/base/pages.h \
 	plugin/base/partial_files.c \
 	plugin/base/partial_files.h \
 	plugin/base/unicode_print.h \

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/pages.h"
 #include "base/url.h"
 #include "registry/http_internal.h"
 
@@ -126,7 +127,7 @@ void exchange_unref(struct exchange *x)
 	free(x->host);
 	free(x->port);
 	free(x->body);
-	free(x->ring);
+	pages_free(x->ring, x->ring_size);
 	pthread_cond_destroy(&x->cond);
 	pthread_mutex_destroy(&x->lock);
 	free(x);

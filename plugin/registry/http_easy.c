@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/pages.h"
 #include "registry/http_internal.h"
 
 #define MAX_INFORMATIONAL 5 /* Go's max1xxResponses */
@@ -231,7 +232,7 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 	if (!x->in_body)
 		return on_junk(x, data, n);
 	if (!x->ring) {
-		x->ring = malloc(x->ring_size);
+		x->ring = pages_new(x->ring_size);
 		if (!x->ring) {
 			give_up(x, &error_no_memory);
 			return 0;

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/pages.h"
 #include "xfer/fetch.h"
 #include "xfer/ring.h"
 #include "xfer/spool.h"
@@ -27,7 +28,7 @@ static void buffers_free(struct layer_buffers *b)
 	if (!b)
 		return;
 	ring_free(b->ring);
-	free(b->in);
+	pages_free(b->in, LAYER_IN_SIZE);
 	free(b);
 }
 
@@ -58,7 +59,7 @@ struct layer_buffers *layer_buffers_get(struct layer_env *env)
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return NULL;
-	b->in = malloc(LAYER_IN_SIZE);
+	b->in = pages_new(LAYER_IN_SIZE);
 	b->ring = ring_new(RING_BLOCK, RING_BLOCKS);
 	if (b->in && b->ring)
 		return b;

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "base/pages.h"
+
 struct ring {
 	size_t block_size;
 	unsigned nblocks;
@@ -27,7 +29,7 @@ struct ring *ring_new(size_t block_size, unsigned nblocks)
 	r->block_size = block_size;
 	r->nblocks = nblocks;
 	r->sizes = calloc(nblocks, sizeof(*r->sizes));
-	r->blocks = malloc(block_size * nblocks);
+	r->blocks = pages_new(block_size * nblocks);
 	if (!r->sizes || !r->blocks || pthread_mutex_init(&r->lock, NULL) != 0)
 		goto no_lock;
 	if (cond_init(&r->produced) != 0)
@@ -41,7 +43,7 @@ no_produced:
 	pthread_mutex_destroy(&r->lock);
 no_lock:
 	free(r->sizes);
-	free(r->blocks);
+	pages_free(r->blocks, r->block_size * r->nblocks);
 	free(r);
 	return NULL;
 }
@@ -54,7 +56,7 @@ void ring_free(struct ring *r)
 	pthread_cond_destroy(&r->produced);
 	pthread_mutex_destroy(&r->lock);
 	free(r->sizes);
-	free(r->blocks);
+	pages_free(r->blocks, r->block_size * r->nblocks);
 	free(r);
 }
 
