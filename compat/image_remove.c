@@ -308,8 +308,8 @@ static int untag_all(struct removal *r, struct error **reterr)
 	return refresh(r, reterr);
 }
 
-/* Under both locks. */
-static int remove_found(struct removal *r, struct error **reterr)
+/* 1: the names are gone, and the image is to go too. */
+static int take_names(struct removal *r, struct error **reterr)
 {
 	if (refresh(r, reterr) < 0)
 		return -1;
@@ -326,8 +326,23 @@ static int remove_found(struct removal *r, struct error **reterr)
 		if (check_conflict(r, false, reterr) < 0 || untag_all(r, reterr) < 0)
 			return -1;
 	}
-	if (check_conflict(r, true, reterr) < 0 || untag_all(r, reterr) < 0)
-		return -1;
+	return check_conflict(r, true, reterr) < 0 || untag_all(r, reterr) < 0 ? -1 : 1;
+}
+
+/* Under both locks. The names are written once, and before anything that they need is taken away:
+ * also those that went before a conflict was found, as in Docker. */
+static int remove_found(struct removal *r, struct error **reterr)
+{
+	cleanup_error struct error *err = NULL;
+	int more, flushed;
+
+	reference_store_defer(r->store->references);
+	more = take_names(r, &err);
+	flushed = reference_store_flush(r->store->references, more < 0 ? NULL : reterr);
+	if (more < 0)
+		return error_set(reterr, error_ref(err));
+	if (flushed < 0 || !more)
+		return flushed;
 	return image_remove(r->store, r->id, r->image, say_deleted, r, NULL, reterr);
 }
 

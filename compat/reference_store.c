@@ -33,6 +33,8 @@ struct reference_store {
 	int fd;
 	struct timespec mtime;
 	off_t size;
+	bool deferred;  /* changes are saved by reference_store_flush, not one by one */
+	bool unsaved;   /* file is ahead of what is on the disk */
 	bool damaged;   /* the last reload failed for what the file holds */
 	int lock_fd;    /* -1: not locked */
 	unsigned depth; /* the mutex is recursive: reference_store_lock, then the functions */
@@ -82,6 +84,8 @@ static int parse(
  * kept only if nothing went wrong. */
 static int reload(struct reference_store *store, struct error **reterr)
 {
+	if (store->unsaved) /* under the lock: nobody else has changed it */
+		return 0;
 	store->damaged = false;
 	if (unchanged(store))
 		return 0;
@@ -114,6 +118,9 @@ static int save(struct reference_store *store, struct error **reterr)
 	cleanup_buf struct buf b = {0};
 	int r;
 
+	store->unsaved = store->deferred;
+	if (store->deferred)
+		return 0;
 	reference_file_write(&store->file, &b);
 	if (b.oom)
 		r = error_set(reterr, &error_no_memory);
@@ -164,6 +171,20 @@ static int begin(struct reference_store *store, bool change, struct error **rete
 int reference_store_lock(struct reference_store *store, struct error **reterr)
 {
 	return begin(store, true, reterr);
+}
+
+void reference_store_defer(struct reference_store *store)
+{
+	store->deferred = true;
+}
+
+int reference_store_flush(struct reference_store *store, struct error **reterr)
+{
+	bool unsaved = store->unsaved;
+
+	store->deferred = false;
+	store->unsaved = false;
+	return unsaved ? save(store, reterr) : 0;
 }
 
 void reference_store_unlock(struct reference_store *store)

@@ -67,5 +67,9 @@ int reference_store_all(
  * ("nothing refers to this image, so delete it"). */
 int reference_store_lock(struct reference_store *store, struct error **reterr);
 void reference_store_unlock(struct reference_store *store);
+/* Between lock and unlock: from here to reference_store_flush changes are seen by this store alone,
+ * and cost one write together. flush must follow; where it fails none of them was made. */
+void reference_store_defer(struct reference_store *store);
+int reference_store_flush(struct reference_store *store, struct error **reterr);
 
 #endif

@@ -177,6 +177,14 @@ static void threads(void **state)
 	folder_remove(folder);
 }
 
+/* Away from its path, and back. */
+static void folder_move(const char *folder, bool away)
+{
+	cleanup_free char *elsewhere = str_printf("%s.away", folder);
+
+	assert_int_equal(rename(away ? folder : elsewhere, away ? elsewhere : folder), 0);
+}
+
 /* What another process writes counts from then on. */
 static void others_changes(void **state)
 {
@@ -206,6 +214,46 @@ static void others_changes(void **state)
 	reference_store_free(one);
 	reference_store_free(two);
 	reference_store_free(reader);
+	folder_remove(folder);
+}
+
+/* Deferred changes are one: others see none of them before flush, and none is there where it fails.
+ */
+static void deferred_changes(void **state)
+{
+	char *folder = folder_make();
+	struct reference_store *one = open_store(folder, 0), *two = open_store(folder, 0);
+	cleanup_free char *path = folder_path(folder, FILE_NAME);
+	cleanup_reference struct reference *a = parse("a"), *b = parse("b");
+	cleanup_error struct error *err = NULL;
+	struct stat before, after;
+
+	(void)state;
+	assert_int_equal(add(one, "a", ID_A), 0);
+	assert_int_equal(add(one, "b", ID_B), 0);
+	assert_int_equal(stat(path, &before), 0);
+	for (int fails = 1; fails >= 0; fails--) {
+		assert_int_equal(reference_store_lock(one, NULL), 0);
+		reference_store_defer(one);
+		assert_int_equal(reference_store_delete(one, a, NULL), 0);
+		assert_int_equal(reference_store_delete(one, b, NULL), 0);
+		assert_int_equal(reference_store_delete(one, b, NULL), -1);
+		assert_true(points_to(one, "a", NULL));
+		assert_true(points_to(two, "a", ID_A));
+		assert_int_equal(stat(path, &after), 0);
+		assert_int_equal(after.st_ino, before.st_ino);
+		if (fails)
+			folder_move(folder, true);
+		assert_int_equal(reference_store_flush(one, fails ? &err : NULL), -fails);
+		if (fails)
+			folder_move(folder, false);
+		reference_store_unlock(one);
+		assert_true(points_to(one, "a", fails ? ID_A : NULL));
+		assert_true(points_to(two, "b", fails ? ID_B : NULL));
+	}
+	assert_non_null(err);
+	reference_store_free(one);
+	reference_store_free(two);
 	folder_remove(folder);
 }
 
@@ -390,6 +438,7 @@ int main(void)
 		cmocka_unit_test(processes),
 		cmocka_unit_test(threads),
 		cmocka_unit_test(others_changes),
+		cmocka_unit_test(deferred_changes),
 		cmocka_unit_test(damaged),
 		cmocka_unit_test(damaged_later),
 		cmocka_unit_test(write_fails),
