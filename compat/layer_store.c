@@ -140,9 +140,16 @@ static int stage_new(struct layer_store *ls, const struct image_pull_reader *rea
 
 	if (layer_staging_new(ls, name, &fd, reterr) < 0)
 		return -1;
-	if (unpack(ls, reader, fd, &result, diff_id, source_failed, reterr) < 0 ||
-		write_layer_record(ls, name, diff_id, &result, reterr) < 0 ||
-		layer_data_publish(ls, name, diff_id, &fd, reterr) < 0) {
+	int n = unpack(ls, reader, fd, &result, diff_id, source_failed, reterr);
+
+	if (!n)
+		n = write_layer_record(ls, name, diff_id, &result, reterr);
+	/* Only saves a download later; before the data, so that data without it is never there. */
+	if (!n && descriptor->digest)
+		(void)layer_blob_record(ls, descriptor->digest, diff_id, NULL);
+	if (!n)
+		n = layer_data_publish(ls, name, diff_id, &fd, reterr);
+	if (n < 0) {
 		layer_staging_remove(ls, name);
 		close(fd);
 		return -1;
@@ -152,9 +159,6 @@ static int stage_new(struct layer_store *ls, const struct image_pull_reader *rea
 		close(fd);
 		return error_set(reterr, &error_no_memory);
 	}
-	/* Only saves a download later. */
-	if (descriptor->digest)
-		(void)layer_blob_record(ls, descriptor->digest, diff_id, NULL);
 	return 0;
 }
 
