@@ -138,6 +138,7 @@ TESTS += tests/conformance/check.py tests/adversarial/check.py tests/integration
 # The command line, against real registries on the loopback.
 TESTS += \
 	tests/integration/cli.py \
+	tests/integration/limits.py \
 	tests/integration/logins.py \
 	tests/integration/machines.py \
 	tests/integration/memory.py \
