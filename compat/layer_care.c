@@ -69,19 +69,44 @@ static int sweep_data(void *arg, const char *name)
 	return 0;
 }
 
+/* What stood on such data. */
+static int sweep_chain(void *arg, const char *name)
+{
+	struct layer_store *ls = arg;
+	struct layer_info info;
+	char chain_id[DIGEST_MAX], data[LAYER_NAME_MAX], path[LAYER_NAME_MAX + 8];
+
+	if (!layer_digest(name, chain_id) || layer_chain_read(ls, chain_id, &info, NULL) < 0 ||
+		!layer_name(info.diff_id, data))
+		return 0;
+	snprintf(path, sizeof(path), DATA_DIR "/%s", data);
+	if (!faccessat(ls->dir, path, F_OK, AT_SYMLINK_NOFOLLOW) || errno != ENOENT)
+		return 0;
+	snprintf(path, sizeof(path), CHAINS_DIR "/%s", name);
+	(void)unlinkat(ls->dir, path, 0); /* fsck tells of what stays */
+	return 0;
+}
+
+bool layer_store_sweep_is_due(struct layer_store *ls)
+{
+	cleanup_free char *record = NULL;
+	char boot[BOOT_ID_MAX];
+
+	if (record_read(ls, -1, BOOT_FILE, "boot", &record, NULL) < 0)
+		return true;
+	record_get(record, "boot", boot, sizeof(boot));
+	return strcmp(boot, ls->boot_id) != 0;
+}
+
 /* Once after each start of the machine: it reads a file of every layer. */
 static void sweep_after_boot(struct layer_store *ls)
 {
-	cleanup_free char *record = NULL;
 	cleanup_buf struct buf b = {0};
-	char boot[BOOT_ID_MAX];
 
-	if (!record_read(ls, -1, BOOT_FILE, "boot", &record, NULL)) {
-		record_get(record, "boot", boot, sizeof(boot));
-		if (!strcmp(boot, ls->boot_id))
-			return;
-	}
-	if (layer_each_name(ls, DATA_DIR, sweep_data, ls, NULL) < 0)
+	if (!layer_store_sweep_is_due(ls))
+		return;
+	if (layer_each_name(ls, DATA_DIR, sweep_data, ls, NULL) < 0 ||
+		layer_each_name(ls, CHAINS_DIR, sweep_chain, ls, NULL) < 0)
 		return;
 	record_begin(&b, "boot");
 	record_add(&b, "boot", ls->boot_id);

@@ -41,6 +41,8 @@ const struct image_pull_layer_store *layer_store_table(struct layer_store *ls);
 int layer_store_sync(struct layer_store *ls, struct error **reterr);
 /* Remove what killed processes left (open has done it). */
 void layer_store_sweep(struct layer_store *ls);
+/* Will the next opening for writing drop what was not synced before the machine stopped? */
+bool layer_store_sweep_is_due(struct layer_store *ls);
 
 /* ---- what is there ---- */
 
