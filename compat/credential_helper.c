@@ -120,7 +120,8 @@ static int run(const char *program, const char *verb, const char *input, struct 
 	close(ends[1]);
 	if (r) {
 		close(ends[0]);
-		return error_set(reterr, error_path("exec", program, error_errno(r)));
+		return error_set(reterr, r == ENOMEM ? &error_no_memory
+						     : error_path("exec", program, error_errno(r)));
 	}
 	/* A helper that does not read is told by what it answers. */
 	(void)send(ends[0], input, strlen(input), MSG_NOSIGNAL);
@@ -130,6 +131,8 @@ static int run(const char *program, const char *verb, const char *input, struct 
 		kill(pid, SIGKILL);
 	close(ends[0]);
 	*ret_failed = reap(pid) < 0;
+	if (r == ENOMEM)
+		return error_set(reterr, &error_no_memory);
 	return r ? error_set(reterr, error_path("read", program, error_errno(r))) : 0;
 }
 
@@ -167,6 +170,7 @@ int credential_helper_get(const char *name, const char *server, char **ret_usern
 	cleanup_free char *program = program_of(name, reterr);
 	cleanup_secret struct buf answer = {0};
 	cleanup_json struct json *json = NULL;
+	cleanup_error struct error *err = NULL;
 	const char *username, *secret;
 	bool failed = false;
 
@@ -176,8 +180,10 @@ int credential_helper_get(const char *name, const char *server, char **ret_usern
 		return -1;
 	if (failed)
 		return failure(program, &answer, reterr);
-	if (json_parse(answer.data ? answer.data : "", answer.size, &json, NULL) < 0)
-		return error_setf(reterr, "%s: its answer is no JSON", program);
+	if (json_parse(answer.data ? answer.data : "", answer.size, &json, &err) < 0)
+		return err == &error_no_memory
+			       ? error_set(reterr, &error_no_memory)
+			       : error_setf(reterr, "%s: its answer is no JSON", program);
 	username = json_get_string(json_root(json), "Username", NULL);
 	secret = json_get_string(json_root(json), "Secret", NULL);
 	if (!username || !secret)

@@ -174,7 +174,7 @@ static int ask_helper(
 		if (error_class_of(err) != CLASS_NOT_FOUND)
 			buf_appendf(&t->complaints, "%s%s", t->complaints.size ? "; " : "",
 				err->message);
-		return 1;
+		return t->complaints.oom ? error_set(reterr, &error_no_memory) : 1;
 	}
 	if (!strcmp(username, "<token>")) {
 		free(username);
@@ -211,7 +211,7 @@ static int from_file(
 	int r;
 
 	if (file_read(path, CREDENTIALS_FILE_LIMIT, &data, &size, &err) < 0) {
-		if (errno == ENOENT || errno == ENOTDIR)
+		if (err != &error_no_memory && (errno == ENOENT || errno == ENOTDIR))
 			return 1;
 		return error_set(reterr, error_ref(err));
 	}
@@ -241,20 +241,31 @@ char *credentials_docker_file(void)
 				 : in_folder(home, ".docker/config.json");
 }
 
-static int search(struct target *t, struct credentials *ret, struct error **reterr)
+static char *runtime_file(void)
+{
+	return in_folder(secure_getenv("XDG_RUNTIME_DIR"), "containers/auth.json");
+}
+
+static char *config_file(void)
 {
 	cleanup_free char *config_home = dirs_config_home();
-	char *paths[] = {
-		credentials_docker_file(),
-		in_folder(secure_getenv("XDG_RUNTIME_DIR"), "containers/auth.json"),
-		in_folder(config_home, "containers/auth.json"),
-	};
+
+	return in_folder(config_home, "containers/auth.json");
+}
+
+static int search(struct target *t, struct credentials *ret, struct error **reterr)
+{
+	static char *(*const places[])(void) = {credentials_docker_file, runtime_file, config_file};
 	int r = 1;
 
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		if (r == 1 && paths[i])
-			r = from_file(paths[i], t, ret, reterr);
-		free(paths[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(places) && r == 1; i++) {
+		cleanup_free char *path = (errno = 0, places[i]());
+
+		/* Not to be taken for a place that there is not: the pull would be anonymous. */
+		if (!path && errno == ENOMEM)
+			return error_set(reterr, &error_no_memory);
+		if (path)
+			r = from_file(path, t, ret, reterr);
 	}
 	return r;
 }

@@ -24,8 +24,8 @@ static inline void credentials_wipe(struct buf *b)
 
 /* Is key another spelling of this host: with a scheme, or the paths of old logins? */
 bool credentials_names_host(const char *key, const char *host);
-/* $DOCKER_CONFIG/config.json or ~/.docker/config.json, a new string; NULL: neither is set, or no
- * memory. */
+/* $DOCKER_CONFIG/config.json or ~/.docker/config.json, a new string; NULL: neither is set, or, with
+ * errno ENOMEM, no memory. */
 char *credentials_docker_file(void);
 
 #endif

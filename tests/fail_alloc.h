@@ -4,6 +4,7 @@
 #ifndef TESTS_FAIL_ALLOC_H
 #define TESTS_FAIL_ALLOC_H
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,10 @@ static inline int fail_alloc_stop(void)
 
 static inline int fail_alloc_now(void)
 {
-	return fail_alloc_in && ++fail_alloc_count == fail_alloc_in;
+	if (!fail_alloc_in || ++fail_alloc_count != fail_alloc_in)
+		return 0;
+	errno = ENOMEM; /* as the C library does */
+	return 1;
 }
 
 void *__wrap_malloc(size_t size)

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "fail_alloc.h"
 #include "folder.h"
 #include "towline.h"
 
@@ -267,6 +268,47 @@ static void host_signals(void **state)
 	folder_remove(folder);
 }
 
+/* Want of memory is never taken for credentials that are not there: the pull would be anonymous. */
+static void no_memory(void **state)
+{
+	static const char *const files[] = {
+		"{\"auths\":{\"h.x\":{\"auth\":\"dTpw\"}}}",
+		"{\"auths\":{\"h.x\":{\"auth\":\"dTpw\",\"identitytoken\":\"T\"}}}",
+		"{\"credHelpers\":{\"h.x\":\"echo\"}}",
+	};
+	char *folder = folder_make();
+	cleanup_free char *search_path = str_printf("%s/bin:/usr/bin:/bin", folder);
+
+	(void)state;
+	setenv("PATH", search_path, 1);
+	setenv("HOME", folder, 1);
+	setenv("XDG_RUNTIME_DIR", folder, 1);
+	unsetenv("XDG_CONFIG_HOME");
+	unsetenv("DOCKER_CONFIG");
+	unsetenv("REGISTRY_AUTH_FILE");
+	helper(folder, "echo", "echo '{\"Username\":\"u\",\"Secret\":\"p\"}'");
+	/* where each of the files is looked for last */
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		bool struck = true;
+
+		folder_write(folder, ".config/containers/auth.json", files[i]);
+		for (size_t n = 1; struck; n++) {
+			struct answer a;
+			int code;
+
+			fail_alloc_start(n);
+			code = ask(NULL, "h.x/a", &a);
+			struck = fail_alloc_stop();
+			if (code != IMAGE_PULL_OK && !(struck && code == IMAGE_PULL_NO_MEMORY))
+				fail_msg("%s, allocation %zu: %d %s", files[i], n, code,
+					a.message ? a.message : "-");
+			answer_free(&a);
+			assert_true(struck || n > 5);
+		}
+	}
+	folder_remove(folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +317,7 @@ int main(void)
 		cmocka_unit_test(search),
 		cmocka_unit_test(helpers),
 		cmocka_unit_test(host_signals),
+		cmocka_unit_test(no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

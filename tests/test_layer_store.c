@@ -504,6 +504,25 @@ static void reboot(const struct world *w, const char *diff_id)
 	unlink(boot);
 }
 
+static void on_damage(void *arg, const struct layer_damage *damage)
+{
+	(void)arg;
+	(void)damage;
+}
+
+static unsigned damaged(const char *dir, bool read_only)
+{
+	const struct layer_store_options options = {.root = dir, .read_only = read_only};
+	struct layer_store *ls;
+	struct error *err = NULL;
+	unsigned n = 0;
+
+	assert_int_equal(layer_store_open(&options, &ls, &err), 0);
+	assert_int_equal(layer_store_check(ls, false, on_damage, NULL, &n, &err), 0);
+	layer_store_close(ls);
+	return n;
+}
+
 static void test_durability(void **state)
 {
 	struct sample a, b;
@@ -524,9 +543,13 @@ static void test_durability(void **state)
 	w.table = layer_store_table(w.ls);
 	assert_int_equal(w.table->get(w.table->context, chain_b, NULL), IMAGE_PULL_OK);
 	layer_store_close(w.ls);
-	/* After a restart only what was synced is trusted. */
+	/* After a restart only what was synced is trusted. The rest is no damage: it goes. */
 	reboot(&w, a.diff_id);
 	reboot(&w, b.diff_id);
+	assert_int_equal(damaged(w.dir, true), 0);
+	assert_int_equal(count(&w, "chains"), 2);
+	assert_int_equal(damaged(w.dir, false), 0);
+	assert_int_equal(count(&w, "chains"), 1);
 	w.ls = open_store(w.dir, false);
 	w.table = layer_store_table(w.ls);
 	assert_int_equal(w.table->get(w.table->context, chain_b, NULL), IMAGE_PULL_NOT_FOUND);

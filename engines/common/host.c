@@ -321,7 +321,8 @@ static int find_credentials(
 	code = host_credentials_find(ret, request->authfile, host->reference, &text.sink);
 	if (code == IMAGE_PULL_NOT_FOUND)
 		code = IMAGE_PULL_OK;
-	if (code != IMAGE_PULL_OK && !request->authfile) {
+	/* but for want of memory: they may be there, and good */
+	if (code != IMAGE_PULL_OK && code != IMAGE_PULL_NO_MEMORY && !request->authfile) {
 		warn(request, towline_text_message(&text, code));
 		code = IMAGE_PULL_OK;
 	}

@@ -261,7 +261,9 @@ static int find_credentials(struct plan_command *c, const char *reference)
 			       : login_creds(c->cli, "plan", c->creds, &c->credentials);
 	answer_init(&answer, NULL, NULL);
 	code = host_credentials_find(&c->credentials, c->authfile, reference, &answer.sink);
-	if (c->authfile && code != IMAGE_PULL_OK && code != IMAGE_PULL_NOT_FOUND)
+	/* for want of memory no pull becomes one without credentials */
+	if ((c->authfile || code == IMAGE_PULL_NO_MEMORY) && code != IMAGE_PULL_OK &&
+		code != IMAGE_PULL_NOT_FOUND)
 		return cli_failed(c->cli, answer_message(&answer, code));
 	if (code != IMAGE_PULL_OK && code != IMAGE_PULL_NOT_FOUND)
 		cli_error("warning: no credentials: %s", answer_message(&answer, code));

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "fakes/fail_malloc.h"
 
+#include <errno.h>
 #include <execinfo.h>
 #include <link.h>
 #include <pthread.h>
@@ -222,8 +223,10 @@ static void *allocate(int kind, void *old, size_t n, size_t size, void *caller)
 			state.nlast = depth;
 		}
 		pthread_mutex_unlock(&state.lock);
-		if (fails)
+		if (fails) {
+			errno = ENOMEM; /* as the C library does */
 			return NULL;
+		}
 	}
 	if (state.on && old) {
 		pthread_mutex_lock(&state.lock);
