@@ -18,8 +18,9 @@ tests_hosts_staging_host_LDADD = $(HOST_LDADD)
 TESTS += tests/hosts/hosts.py tests/hosts/page.py
 EXTRA_DIST += tests/hosts/hosts.py tests/hosts/page.py
 if HAVE_CMOCKA
-TESTS += tests/test_login tests/test_pull
-check_PROGRAMS += tests/test_login tests/test_pull
+TESTS += tests/test_login tests/test_pull tests/test_sizes
+check_PROGRAMS += tests/test_login tests/test_pull tests/test_sizes
+tests_test_sizes_SOURCES = tests/fakes/fake_engine.c tests/fakes/fake_engine.h tests/test_sizes.c
 tests_test_login_SOURCES = \
 	tests/fakes/fake_engine.c \
 	tests/fakes/fake_engine.h \
