@@ -1,6 +1,12 @@
 # What hosts share: libtowline's services around a pull.
 noinst_LIBRARIES += engines/libcommon.a
-engines_libcommon_a_SOURCES = engines/common/host.c engines/common/host.h
+engines_libcommon_a_SOURCES = \
+	engines/common/host.c \
+	engines/common/host.h \
+	engines/common/inside.c \
+	engines/common/inside.h \
+	engines/common/userns.c \
+	engines/common/userns.h
 
 # towline: the reference host. It sees towline.h and image_pull.h alone. All but main() is a library of its own, for tests.
 noinst_LIBRARIES += engines/libhost.a
@@ -21,9 +27,7 @@ engines_libhost_a_SOURCES = \
 	engines/towline/serve.c \
 	engines/towline/store_commands.c \
 	engines/towline/text.c \
-	engines/towline/text.h \
-	engines/towline/userns.c \
-	engines/towline/userns.h
+	engines/towline/text.h
 
 bin_PROGRAMS += towline
 bashcompletiondir = $(datadir)/bash-completion/completions

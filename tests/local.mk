@@ -152,7 +152,7 @@ TESTS += \
 	tests/integration/trees.py
 
 # Other engines with their adapters: each skipped where it is not installed.
-TESTS += tests/integration/crun.py tests/integration/lxc.py tests/integration/dockerapi.py
+TESTS += tests/integration/crun.py tests/integration/lxc.py tests/integration/dockerapi.py tests/integration/slurm.py
 
 # How much a pull costs.
 TESTS += bench/smoke.py

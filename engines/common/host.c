@@ -289,6 +289,7 @@ int host_open(struct host *host, const char *config_file, const char *data_root)
 	}
 	options.root = data_root ? data_root : host->config->data_root;
 	options.fast = !host->config->durable;
+	options.read_only = host->read_only;
 	towline_text_init(&text);
 	if (judge(host, &text, towline_store_open(&options, &host->store, &text.sink)) < 0) {
 		host->store = NULL;
@@ -384,6 +385,8 @@ int host_pull(struct host *host, const struct host_request *request)
 	if (!request->always &&
 		towline_image_get(host->store, host->reference, NULL) == IMAGE_PULL_OK)
 		return 0;
+	if (host->read_only)
+		return failed(host, "the image is not in the store, which is for reading only");
 	n = pull(host, request, &parts, &instance);
 	if (parts.plugin)
 		parts.plugin->destroy(instance);

@@ -61,6 +61,7 @@ void host_wipe(char *text);
  * when done, after a failure too. Not for several threads. */
 
 struct host {
+	bool read_only; /* set before host_open: the store is as it is, and nothing is pulled */
 	const struct towline_config *config;
 	struct towline_store *store;
 	char *reference; /* of the last host_pull, canonical, with a tag or digest */

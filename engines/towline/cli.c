@@ -5,7 +5,7 @@
 
 #include "cli.h"
 #include "text.h"
-#include "userns.h"
+#include "common/userns.h"
 
 #include <dirent.h>
 #include <errno.h>

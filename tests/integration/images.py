@@ -76,9 +76,12 @@ def busybox_tar(**more):
 class Silent:
     """A registry that takes connections and says nothing."""
 
+    def __init__(self, address="127.0.0.1"):
+        self.address = address
+
     def __enter__(self):
         self.socket = socket.socket()
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind((self.address, 0))
         self.socket.listen()
         self.socket.settimeout(60)
         return self
@@ -87,7 +90,7 @@ class Silent:
         self.socket.close()
 
     def image(self):
-        return "127.0.0.1:%d/app:1" % self.socket.getsockname()[1]
+        return "%s:%d/app:1" % self.socket.getsockname()[:2]
 
 
 class Layout:
@@ -146,11 +149,11 @@ class Layout:
 
 
 class Registry:
-    """docker-registry on a free port of 127.0.0.1; log: its access log's path."""
+    """docker-registry on a free port of that address; log: its access log's path."""
 
-    def __init__(self, work, name, extra="", auth=None):
+    def __init__(self, work, name, extra="", auth=None, address="127.0.0.1"):
         self.port = free_port()
-        self.host = "127.0.0.1:%d" % self.port
+        self.host = "%s:%d" % (address, self.port)
         self.log = os.path.join(work, name + ".log")
         conf = os.path.join(work, name + ".yml")
         text = "version: 0.1\nlog: {level: info}\nstorage: {filesystem: {rootdirectory: %s}}\n" % \
@@ -168,7 +171,7 @@ class Registry:
                                      stdin=subprocess.DEVNULL)
         for _ in range(200):
             with socket.socket() as s:
-                if s.connect_ex(("127.0.0.1", self.port)) == 0:
+                if s.connect_ex((address, self.port)) == 0:
                     return
             if self.proc.poll() is not None:
                 break

@@ -6,7 +6,7 @@
  * it was made: a child is forked first, which runs them for its parent. */
 #include "config.h"
 
-#include "userns.h"
+#include "common/userns.h"
 
 #include <errno.h>
 #include <fcntl.h>
