@@ -326,7 +326,8 @@ static int merge_names(struct merge *m, const char *path, struct error **reterr)
 		return error_set(reterr, &error_no_memory);
 	}
 	while (!err && (errno = 0, e = readdir(d)))
-		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+			!whiteout_is_mark(e->d_name))
 			err = merge_entry(m, dirfd(d), path, e->d_name, reterr);
 	if (!err && errno)
 		err = fail("readdir", path, errno, reterr);

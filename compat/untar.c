@@ -194,6 +194,8 @@ static int make_room(
 	const struct tree_place *p = &u->place;
 
 	*ret_hidden = whiteout_is(p->dir, p->base, st, u->options->trusted);
+	if (*ret_hidden)
+		whiteout_forget(p->dir, p->base);
 	if (S_ISDIR(st->st_mode)) {
 		tree_forget(&u->tree, p);
 		if (!unlinkat(p->dir, p->base, AT_REMOVEDIR))

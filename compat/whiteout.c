@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
@@ -49,10 +50,51 @@ bool whiteout_trusted_works(int dir)
 	return true;
 }
 
-/* The form without a device: an empty file with an attribute, in a folder with another one. */
+/* The third form's marks. No tar can bring such a name: what it says there is a whiteout, or AUFS's
+ * own and left out. */
+static bool mark_name(char ret[NAME_MAX + 1], const char *name)
+{
+	return (size_t)snprintf(ret, NAME_MAX + 1, WHITEOUT_PREFIX "%s", name) <= NAME_MAX;
+}
+
+static int make_mark(int dir, const char *mark)
+{
+	int fd = openat(dir, mark, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+static bool has_mark(int dir, const char *mark)
+{
+	return !faccessat(dir, mark, F_OK, AT_SYMLINK_NOFOLLOW);
+}
+
+bool whiteout_is_mark(const char *name)
+{
+	return str_has_prefix(name, WHITEOUT_PREFIX);
+}
+
+void whiteout_forget(int dir, const char *name)
+{
+	char mark[NAME_MAX + 1];
+
+	if (mark_name(mark, name))
+		unlinkat(dir, mark, 0); /* mostly there is none */
+}
+
+bool whiteout_needs_marks(int fd)
+{
+	return fgetxattr(fd, "user.overlay.opaque", NULL, 0) < 0 && errno == EOPNOTSUPP;
+}
+
+/* The forms without a device: an empty file with an attribute, in a folder with another one; where
+ * there are no attributes, with a mark beside it. */
 static int make_file(int dir, const char *name, bool trusted)
 {
-	char attribute[64];
+	char attribute[64], mark[NAME_MAX + 1];
 	cleanup_close int fd =
 		openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
@@ -68,7 +110,10 @@ static int make_file(int dir, const char *name, bool trusted)
 fail:;
 	int err = errno;
 
-	unlinkat(dir, name, 0);
+	if (err == EOPNOTSUPP)
+		err = mark_name(mark, name) ? make_mark(dir, mark) : ENAMETOOLONG;
+	if (err)
+		unlinkat(dir, name, 0);
 	return err;
 }
 
@@ -76,30 +121,34 @@ int whiteout_make(int dir, const char *name, bool trusted)
 {
 	if (!mknodat(dir, name, S_IFCHR, 0))
 		return 0;
-	return errno == EPERM ? make_file(dir, name, trusted) : errno;
+	return errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS
+		       ? make_file(dir, name, trusted)
+		       : errno;
 }
 
 int whiteout_set_opaque(int fd, bool trusted)
 {
 	char name[64];
 
-	return fsetxattr(fd, overlay_name(name, sizeof(name), "opaque", trusted), "y", 1, 0) < 0
-		       ? errno
-		       : 0;
+	if (!fsetxattr(fd, overlay_name(name, sizeof(name), "opaque", trusted), "y", 1, 0))
+		return 0;
+	return errno == EOPNOTSUPP ? make_mark(fd, OPAQUE_NAME) : errno;
 }
 
 bool whiteout_is_opaque(int fd, bool trusted)
 {
 	char name[64], value[2];
+	ssize_t n = fgetxattr(
+		fd, overlay_name(name, sizeof(name), "opaque", trusted), value, sizeof(value));
 
-	return fgetxattr(fd, overlay_name(name, sizeof(name), "opaque", trusted), value,
-		       sizeof(value)) == 1 &&
-	       value[0] == 'y';
+	if (n < 0 && errno == EOPNOTSUPP)
+		return has_mark(fd, OPAQUE_NAME);
+	return n == 1 && value[0] == 'y';
 }
 
 bool whiteout_is(int dir, const char *name, const struct stat *st, bool trusted)
 {
-	char attribute[64], value[2];
+	char attribute[64], value[2], mark[NAME_MAX + 1];
 
 	if (S_ISCHR(st->st_mode))
 		return !st->st_rdev;
@@ -108,9 +157,12 @@ bool whiteout_is(int dir, const char *name, const struct stat *st, bool trusted)
 
 	cleanup_close int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-	return fd >= 0 &&
-	       fgetxattr(fd, overlay_name(attribute, sizeof(attribute), "whiteout", trusted), value,
-		       sizeof(value)) >= 0;
+	if (fd < 0)
+		return false;
+	if (fgetxattr(fd, overlay_name(attribute, sizeof(attribute), "whiteout", trusted), value,
+		    sizeof(value)) >= 0)
+		return true;
+	return errno == EOPNOTSUPP && mark_name(mark, name) && has_mark(dir, mark);
 }
 
 bool xattr_allowed(const char *name)

@@ -24,13 +24,21 @@ enum whiteout_kind whiteout_kind(const char *path);
  * namespace; others mount with userxattr and use user.overlay.*. */
 bool whiteout_trusted_works(int dir);
 /* Hide name in dir. EEXIST where something is there. 0, or an errno. Where 0:0 devices can't be
- * made, an empty file with overlay's attribute (Linux 6.7 mounts it). */
+ * made, an empty file with overlay's attribute (Linux 6.7 mounts it); where there are no attributes
+ * either, an empty file with a mark beside it, which overlay does not know. */
 int whiteout_make(int dir, const char *name, bool trusted);
 /* Mark the folder. 0, or an errno. */
 int whiteout_set_opaque(int fd, bool trusted);
 bool whiteout_is_opaque(int fd, bool trusted);
 /* Is what st and name describe a whiteout? */
 bool whiteout_is(int dir, const char *name, const struct stat *st, bool trusted);
+
+/* Is name, as a folder has it, such a mark? It is nothing of the layer's own. */
+bool whiteout_is_mark(const char *name);
+/* name is a whiteout no more: without its mark. */
+void whiteout_forget(int dir, const char *name);
+/* No attributes there: whiteouts and opaque folders may be marks. */
+bool whiteout_needs_marks(int fd);
 
 /* May a layer bring this attribute? security.capability and user.*, save overlay's own. */
 bool xattr_allowed(const char *name);

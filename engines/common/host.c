@@ -5,6 +5,8 @@
 
 #include "host.h"
 
+#include "common/userns.h"
+
 #include <errno.h>
 #include <ftw.h>
 #include <limits.h>
@@ -281,12 +283,15 @@ int host_open(struct host *host, const char *config_file, const char *data_root)
 {
 	struct towline_store_options options = {.struct_size = sizeof(options)};
 	struct towline_text text;
+	const char *problem;
 
 	towline_text_init(&text);
 	if (judge(host, &text, towline_config_load(config_file, &host->config, &text.sink)) < 0) {
 		host->config = NULL;
 		return -1;
 	}
+	if (host->userns)
+		(void)userns_enter(&problem); /* without: some files can't be kept, or be read */
 	options.root = data_root ? data_root : host->config->data_root;
 	options.fast = !host->config->durable;
 	options.read_only = host->read_only;

@@ -62,6 +62,9 @@ void host_wipe(char *text);
 
 struct host {
 	bool read_only; /* set before host_open: the store is as it is, and nothing is pulled */
+	/* The same: who is not root opens the store in a user namespace, where that is allowed, as
+	 * towline does. The configuration is the user's nevertheless. One thread so far. */
+	bool userns;
 	const struct towline_config *config;
 	struct towline_store *store;
 	char *reference; /* of the last host_pull, canonical, with a tag or digest */

@@ -161,6 +161,7 @@ static int make_rootfs(struct work *w, char *uri)
 		return 1;
 	snprintf(path, sizeof(path), "%s/rootfs", w->folder);
 	w->host.read_only = w->read_only;
+	w->host.userns = true; /* files without any right for their owner take it */
 	n = host_open(&w->host, w->config, w->root);
 	if (n == 0 && host_pull(&w->host, &request) < 0)
 		n = w->read_only ? 3 : -1;
@@ -266,8 +267,6 @@ static int run(struct work *w, int argc, char **argv)
 {
 	const char *problem;
 
-	if (geteuid() != 0)
-		(void)userns_enter(&problem); /* files without any right for their owner take it */
 	if (argc == 2 && strcmp(argv[0], "get") == 0)
 		return get(w, argv[1]);
 	if (argc == 1 && strcmp(argv[0], "release") == 0)
@@ -279,6 +278,7 @@ static int run(struct work *w, int argc, char **argv)
 		return make_rootfs(w, argv[1]);
 	if (argc != 2 || strcmp(argv[0], "remove") != 0)
 		return 2;
+	(void)userns_enter(&problem);
 	strcat(w->folder, "/rootfs");
 	host_remove_tree(w->folder);
 	return access(w->folder, F_OK) < 0 ? 0 : 1;

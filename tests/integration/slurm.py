@@ -162,6 +162,17 @@ class Cluster:
         with open(self.origin.log, encoding="utf-8", errors="replace") as log:
             return len([line for line in log if '"GET /v2/' in line and "/%s/" % what in line and "skopeo" not in line])
 
+    def stores(self):
+        """Before the nodes are there, whose mount namespaces are copies: an administrator's store, read only, and a network's."""
+        self.plug({"insecure-registries": [HUB + "/32"], "registries": []})  # not through the cache
+        self.shared, self.network = self.path("shared"), self.path("network")
+        done = run(os.path.join(self.work, "bin", "towline-importer"), "--config", self.engine, "--root", self.shared, "rootfs",
+                   self.image("3"), self.path("first"))
+        check(done.returncode == 0, done.text)
+        must("mount", "--bind", self.shared, self.shared)
+        must("mount", "-o", "remount,bind,ro", self.shared)
+        must("mount", "-t", "ramfs", "-o", "mode=755", "ramfs", self.network)
+
     # ---- what is tried
 
     def plug(self, engine=None, **more):
@@ -245,7 +256,7 @@ http {
     proxy_cache_lock_timeout 1h;
     proxy_cache_lock_age 1h;
     proxy_http_version 1.1;
-    map $arg_ns $registry { default %(origin)s; }
+    map $arg_ns $registry { default %(origin)s; registry.example %(origin)s; }
     server {
         listen %(cache)s;
         location ~ ^/v2/.*/blobs/ {
@@ -384,7 +395,80 @@ def deadlines(c):
     check(time.monotonic() - begin < WAIT, "both took too long")
 
 
-CASES = [six_lines, again, environment, mounts, bad_images, bad_words, bad_nodes, deadlines]
+def shared(c):
+    """a read-only store that root filled serves all users and asks nobody; what it does not have is pulled"""
+    before = c.pulls()
+    try:
+        c.plug(shared=c.shared)
+        c.prints(["%d image" % UID] * 3, "-N3", "-n3", "--container-image=" + c.image("3"), "sh", "-c", "echo $(id -u) $A; ls /gone 2>/dev/null; true")
+        check(c.pulls() == before, "a registry was asked")
+        c.prints(["image"], "-wn1", "--container-image=" + c.image("2"), "sh", "-c", "echo $A")
+        check(c.pulls() == before + 1, "another image was not pulled")
+    finally:
+        c.plug()
+
+
+def no_attributes(c):
+    """a store that the nodes share, without attributes, devices and overlay (as NFS may be): one download for all, with no cache"""
+    place = os.path.join(c.work, "bin")
+    code = os.path.join(c.work, "nomknod.c")
+    write(code, "#define _GNU_SOURCE\n#include <errno.h>\n#include <sys/stat.h>\nint mknodat(int d, const char *p, mode_t m, dev_t v)\n"
+          "{ (void)d, (void)p, (void)m, (void)v; errno = EPERM; return -1; }\n")
+    must(*os.environ.get("CC", "cc").split(), "-shared", "-fPIC", "-o", place + "/nomknod.so", code)
+    write(place + "/nomknod", "#!/bin/sh\nexport LD_PRELOAD=%s/nomknod.so\nexec %s/towline-importer \"$@\"\n" % (place, place), 0o755)
+    before = c.pulls(), c.asked("blobs")
+    try:
+        c.plug({"insecure-registries": [HUB + "/32"], "registries": []}, store=c.network, importer=place + "/nomknod")
+        # /gone and /srv/a are hidden by the upper layer
+        c.prints(["b"] * 3, "-N3", "-n3", "--container-image=" + c.image("4"), "sh", "-c", "ls /srv; ls /gone 2>/dev/null; true")
+        # each layer once, and each node's own look at the configuration
+        check((c.pulls(), c.asked("blobs")) == (before[0], before[1] + c.blobs + 2), (c.pulls(), c.asked("blobs"), before))
+    finally:
+        c.plug()
+
+
+def ns_mirror(c):
+    """one address for all registries, told by ns= whose image it is: three nodes, one download"""
+    before = c.asked("blobs"), c.asked("manifests")
+    try:
+        c.plug({"registries": [{"prefix": "registry.example", "mirrors": [{"location": "http://" + c.cache, "ns": True}]}]})
+        c.prints(["image"] * 3, "-N3", "-n3", "--container-image=registry.example/app:5", "sh", "-c", "echo $A")
+    finally:
+        c.plug()
+    # its configuration, and the layer that the cache has not from other cases
+    check((c.asked("blobs") - before[0], c.asked("manifests") - before[1]) == (2, 1), (c.asked("blobs"), before))
+    with open(os.path.join(c.work, "cache.log"), encoding="utf-8") as log:
+        check(any("app/manifests/5" in line and "ns=registry.example" in line for line in log), "nobody said ns=")
+
+
+def pyxis(c):
+    """pyxis' importer: get prints a squashfs file's path, with what enroot reads in it; release removes it, twice too; a bad image fails"""
+    for program in ("mksquashfs", "unsquashfs"):
+        if not shutil.which(program):
+            raise tap.Skip(program + " is not installed")
+    runtime = c.path("pyxis")
+    c.path("pyxis/%d" % UID, 0o700, UID)
+    program = os.path.join(c.work, "bin", "towline-importer")
+    env = c.env(PYXIS_RUNTIME_PATH=runtime, PYXIS_VERSION="0.24.0", SLURM_JOB_UID=str(UID), SLURM_JOB_ID="7", SLURM_STEP_ID="0",
+                XDG_CONFIG_HOME=c.home)
+    os.makedirs(os.path.join(c.home, "towline"), exist_ok=True)
+    shutil.copy(c.engine, os.path.join(c.home, "towline", "engine.json"))
+    call = lambda *argv: run(program, *argv, user=UID, group=UID, extra_groups=[], cwd="/", env=env)
+    file = "%s/%d/7.0.squashfs" % (runtime, UID)
+    done = call("get", "docker://" + c.image("1").replace("/", "#", 1))
+    check((done.returncode, done.stdout) == (0, file + "\n"), done.text)
+    listed = run("unsquashfs", "-ll", file).stdout
+    check("squashfs-root/bin/busybox" in listed and "squashfs-root/srv/b\n" in listed and "/gone" not in listed, listed)
+    read = lambda name: run("unsquashfs", "-cat", file, name).stdout
+    check("A=image\nB=b c\n" in read("etc/environment") and "cd '/srv'" in read("etc/rc") and "exec '/bin/sh'" in read("etc/rc"), read("etc/rc"))
+    for _ in range(2):
+        check(call("release").returncode == 0 and os.listdir(os.path.dirname(file)) == [], os.listdir(os.path.dirname(file)))
+    done = call("get", "docker://" + c.image("none"))
+    check(done.returncode != 0 and done.stdout == "" and "manifest unknown" in done.stderr, done.text)
+    check(os.listdir(os.path.dirname(file)) == [], os.listdir(os.path.dirname(file)))
+
+
+CASES = [six_lines, again, environment, mounts, bad_images, bad_words, bad_nodes, deadlines, shared, no_attributes, ns_mirror, pyxis]
 
 
 # ---- the place
@@ -418,6 +502,7 @@ def inside(names):
         cluster.users()
         cluster.wires()
         cluster.registries()
+        cluster.stores()
         cluster.plug()
         cluster.munge()
         cluster.slurm()
@@ -427,6 +512,8 @@ def inside(names):
     finally:
         cluster.close()
         kill_children()
+        for name in ("shared", "network"):
+            subprocess.run(["umount", "-l", os.path.join(work, name)], stderr=subprocess.DEVNULL, check=False)
         shutil.rmtree(work, ignore_errors=True)
     sys.exit(1 if failures else 0)
 
