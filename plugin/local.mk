@@ -7,6 +7,8 @@ plugin_libvalues_a_SOURCES = \
 	plugin/base/buf.h \
 	plugin/base/context.c \
 	plugin/base/context.h \
+	plugin/base/decompress.c \
+	plugin/base/decompress.h \
 	plugin/base/encoding.c \
 	plugin/base/encoding.h \
 	plugin/base/errno.c \
@@ -14,6 +16,8 @@ plugin_libvalues_a_SOURCES = \
 	plugin/base/error.h \
 	plugin/base/go_time.c \
 	plugin/base/go_time.h \
+	plugin/base/gunzip.c \
+	plugin/base/gunzip.h \
 	plugin/base/json.c \
 	plugin/base/json.h \
 	plugin/base/json_decode.c \
@@ -101,14 +105,10 @@ plugin_libpull_a_SOURCES = \
 	plugin/registry/transport.c \
 	plugin/registry/transport.h \
 	plugin/schema1.c \
-	plugin/xfer/decompress.c \
-	plugin/xfer/decompress.h \
 	plugin/xfer/download.c \
 	plugin/xfer/download.h \
 	plugin/xfer/fetch.c \
 	plugin/xfer/fetch.h \
-	plugin/xfer/gunzip.c \
-	plugin/xfer/gunzip.h \
 	plugin/xfer/layer.c \
 	plugin/xfer/layer.h \
 	plugin/xfer/partial.c \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* xfer/decompress: every kind, however it is cut, and what must be refused. */
+/* base/decompress: every kind, however it is cut, and what must be refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "xfer/decompress.h"
+#include "base/decompress.h"
 
 #define MAX_OUT (1 << 20)
 

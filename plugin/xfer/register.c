@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "image/rootfs.h"
 #include "xfer/fetch.h"
-#include "xfer/decompress.h"
+#include "base/decompress.h"
 #include "xfer/layer.h"
 #include "xfer/spool.h"
 #include "xfer/store.h"

@@ -14,7 +14,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "xfer/fetch.h"
-#include "xfer/decompress.h"
+#include "base/decompress.h"
 #include "xfer/ring.h"
 #include "xfer/store.h"
 

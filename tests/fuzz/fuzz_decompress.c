@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "fuzz.h"
-#include "xfer/decompress.h"
+#include "base/decompress.h"
 
 #define LIMIT (1u << 20) /* of what is unpacked; memory of windows: 8 MiB */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Streaming decompression: gzip (all members, CRC and length checked), zstd, bzip2, xz, none; told
  * by the first bytes. Go counterpart: pkg/archive DecompressStream. */
-#ifndef XFER_DECOMPRESS_H
-#define XFER_DECOMPRESS_H
+#ifndef BASE_DECOMPRESS_H
+#define BASE_DECOMPRESS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,7 +4,7 @@
 #include "config.h"
 #endif
 
-#include "xfer/decompress.h"
+#include "base/decompress.h"
 
 #include <bzlib.h>
 #include <limits.h>
@@ -14,7 +14,7 @@
 #include <zstd.h>
 
 #include "base/error.h"
-#include "xfer/gunzip.h"
+#include "base/gunzip.h"
 
 #define DEFAULT_MEMORY_LIMIT (UINT64_C(128) << 20)
 #define ZSTD_WINDOW_LOG_MAX 27

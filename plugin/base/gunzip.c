@@ -5,7 +5,7 @@
 #include "config.h"
 #endif
 
-#include "xfer/gunzip.h"
+#include "base/gunzip.h"
 
 #include <stdint.h>
 #include <stdlib.h>

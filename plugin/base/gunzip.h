@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gzip, all members, every checksum. Go counterpart: compress/gzip Reader. Used by decompress.c. */
-#ifndef XFER_GUNZIP_H
-#define XFER_GUNZIP_H
+#ifndef BASE_GUNZIP_H
+#define BASE_GUNZIP_H
 
 #include <stdbool.h>
 #include <stddef.h>
