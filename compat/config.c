@@ -20,6 +20,7 @@
 #include "sink.h"
 #include "towline.h"
 
+#define UNPACKER PKGLIBEXECDIR "/towline-unpack"
 #define FILE_LIMIT (1u << 20)
 #define SYSTEM_FILE "/etc/towline/engine.json"
 #define DEFAULT_CONCURRENT_DOWNLOADS 3
@@ -279,6 +280,7 @@ STRING_KEY(read_no_proxy, no_proxy, NULL)
 STRING_KEY(read_ca_bundle, ca_bundle, config_check_absolute)
 STRING_KEY(read_user_agent, user_agent, NULL)
 STRING_KEY(read_temp_dir, temp_dir, config_check_absolute)
+STRING_KEY(read_unpacker, unpacker, config_check_absolute)
 LIST_KEY(read_mirrors, registry_mirrors, check_mirror)
 LIST_KEY(read_insecure, insecure_registries, check_insecure)
 LIST_KEY(read_nondistributable, allow_nondistributable_artifacts, check_nondistributable)
@@ -325,6 +327,12 @@ static int read_resume(
 	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
 {
 	return config_read_bool(r, v, key, &CONFIG(r)->resume, reterr);
+}
+
+static int read_confine(
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
+{
+	return config_read_bool(r, v, key, &CONFIG(r)->confine, reterr);
 }
 
 static int read_loopback(
@@ -416,6 +424,8 @@ static const struct key keys[] = {
 	{"resume", read_resume},
 	{"resume-quota", read_resume_quota},
 	{"resume-max-age", read_resume_age},
+	{"confine", read_confine},
+	{"unpacker", read_unpacker},
 	{"limits", read_object},
 	{"limits.max-layer-size", read_layer_size},
 	{"limits.connect-timeout-ms", read_connect_timeout},
@@ -546,6 +556,7 @@ static int set_defaults(struct config *c, struct error **reterr)
 	p->resume_quota = DEFAULT_RESUME_QUOTA;
 	p->resume_max_age = DEFAULT_RESUME_MAX_AGE;
 	p->registries = no_registries;
+	p->unpacker = UNPACKER;
 	p->network = &c->network;
 	c->network.struct_size = sizeof(c->network);
 	p->limits.struct_size = sizeof(p->limits);

@@ -10,6 +10,7 @@
 
 #include "image/digest.h"
 #include "layer_store.h"
+#include "untar.h"
 
 struct buf;
 
@@ -39,7 +40,8 @@ struct layer_store {
 	char *path; /* of layers/ */
 	int dir;
 	bool fast, read_only;
-	bool trusted; /* overlay's markers can be trusted.overlay.* */
+	bool trusted;   /* overlay's markers can be trusted.overlay.* */
+	char *unpacker; /* NULL: layers are decoded and read here */
 	struct log *log;
 	struct writeback *writeback; /* NULL: nothing is synced */
 	char boot_id[BOOT_ID_MAX];
@@ -67,6 +69,19 @@ int record_read(struct layer_store *ls, int at, const char *path, const char *ki
 void record_get(const char *record, const char *key, char *ret, size_t size);
 int64_t record_get_number(const char *record, const char *key);
 bool record_get_digest(const char *record, const char *key, char ret[DIGEST_MAX]);
+
+/* ---- unpacking: layer_unpack.c ---- */
+
+struct layer_unpacked {
+	struct untar_result result;
+	char diff_id[DIGEST_MAX];
+	bool source_failed; /* as untar() says it */
+	bool over;          /* it is larger than the reader's max_unpacked */
+};
+/* Unpack into an open folder of staging. A reader that tells the diff ID gives tar, any other what
+ * may be compressed if there is an unpacker. *ret is set on failure too. */
+int layer_unpack(struct layer_store *ls, const struct image_pull_reader *reader, int staging,
+	struct layer_unpacked *ret, struct error **reterr);
 
 /* ---- data ---- */
 

@@ -33,23 +33,6 @@ struct layer_handle {
 	int fd;
 };
 
-/* The reader of a host that does not tell the diff ID: hashed here. */
-struct hashing_reader {
-	struct image_pull_reader reader;
-	const struct image_pull_reader *source;
-	struct hasher *hasher;
-};
-
-static int64_t hashing_read(void *context, void *buf, size_t size)
-{
-	struct hashing_reader *h = context;
-	int64_t n = h->source->read(h->source->context, buf, size);
-
-	if (n > 0 && (uint64_t)n <= size)
-		hasher_write(h->hasher, buf, (size_t)n);
-	return n;
-}
-
 /* ---- stage ---- */
 
 static void handle_free(struct layer_handle *h)
@@ -90,71 +73,32 @@ static int write_layer_record(struct layer_store *ls, const char *staging, const
 	return record_write(ls, dir, LAYER_FILE, &b, reterr);
 }
 
-/* Unpack into a new staging folder and learn the diff ID. */
-static int unpack(struct layer_store *ls, const struct image_pull_reader *reader, int staging,
-	struct untar_result *result, char diff_id[DIGEST_MAX], bool *source_failed,
+static int stage_new(struct layer_store *ls, const struct image_pull_reader *reader,
+	const struct image_pull_descriptor *descriptor, struct layer_handle **ret, bool *ret_over,
 	struct error **reterr)
 {
-	struct untar_options options = {
-		.source = reader,
-		.layer = staging,
-		.trusted = ls->trusted,
-		.writeback = ls->writeback,
-		.log = ls->log,
-	};
-	struct hashing_reader hashing = {
-		.reader = {sizeof(hashing.reader), &hashing, hashing_read, NULL, NULL, NULL},
-		.source = reader,
-	};
-	bool tells = IMAGE_PULL_HAS(reader, struct image_pull_reader, diff_id) && reader->diff_id;
-	char id[IMAGE_PULL_DIGEST_SIZE];
-
-	if (!tells) {
-		hashing.hasher = hasher_new("sha256");
-		if (!hashing.hasher)
-			return error_set(reterr, &error_no_memory);
-		options.source = &hashing.reader;
-	}
-
-	int n = untar(&options, result, source_failed, reterr);
-
-	if (!n && !tells) {
-		hasher_digest(hashing.hasher, diff_id);
-	} else if (!n && reader->diff_id(reader->context, id) < 0) {
-		n = error_setf(reterr, "the reader does not tell the diff ID");
-	} else if (!n) {
-		id[sizeof(id) - 1] = '\0';
-		snprintf(diff_id, DIGEST_MAX, "%s", id);
-	}
-	hasher_free(hashing.hasher);
-	return n;
-}
-
-static int stage_new(struct layer_store *ls, const struct image_pull_reader *reader,
-	const struct image_pull_descriptor *descriptor, struct layer_handle **ret,
-	bool *source_failed, struct error **reterr)
-{
-	struct untar_result result = {0};
-	char name[64], diff_id[DIGEST_MAX];
+	struct layer_unpacked u;
+	char name[64];
 	int fd;
 
 	if (layer_staging_new(ls, name, &fd, reterr) < 0)
 		return -1;
-	int n = unpack(ls, reader, fd, &result, diff_id, source_failed, reterr);
+	int n = layer_unpack(ls, reader, fd, &u, reterr);
 
+	*ret_over = u.over;
 	if (!n)
-		n = write_layer_record(ls, name, diff_id, &result, reterr);
+		n = write_layer_record(ls, name, u.diff_id, &u.result, reterr);
 	/* Only saves a download later; before the data, so that data without it is never there. */
 	if (!n && descriptor->digest)
-		(void)layer_blob_record(ls, descriptor->digest, diff_id, NULL);
+		(void)layer_blob_record(ls, descriptor->digest, u.diff_id, NULL);
 	if (!n)
-		n = layer_data_publish(ls, name, diff_id, &fd, reterr);
+		n = layer_data_publish(ls, name, u.diff_id, &fd, reterr);
 	if (n < 0) {
 		layer_staging_remove(ls, name);
 		close(fd);
 		return -1;
 	}
-	*ret = handle_new(diff_id, result.size, fd);
+	*ret = handle_new(u.diff_id, u.result.size, fd);
 	if (!*ret) {
 		close(fd);
 		return error_set(reterr, &error_no_memory);
@@ -222,7 +166,7 @@ static int table_stage(void *context, const struct image_pull_reader *reader,
 	struct layer_store *ls = context;
 	struct layer_handle *h = NULL;
 	struct error *err = NULL;
-	bool source_failed = false;
+	bool over = false;
 	int lock;
 
 	if (ls->read_only)
@@ -232,14 +176,19 @@ static int table_stage(void *context, const struct image_pull_reader *reader,
 	bool there = n > 0;
 
 	if (!n) {
-		n = stage_new(ls, reader, descriptor, &h, &source_failed, &err);
+		n = stage_new(ls, reader, descriptor, &h, &over, &err);
 		layer_blob_unlock(ls, descriptor->digest, lock);
 	}
 	if (n < 0 && err == &err_context_canceled)
 		return sink_fail(sink, IMAGE_PULL_CANCELLED, "%s", err->message);
+	if (over) {
+		n = sink_fail(sink, IMAGE_PULL_NO_SPACE, "%s", err->message);
+		error_unref(err);
+		return n;
+	}
 	if (n < 0)
 		return sink_error(sink, err);
-	if (there && sink_text(sink, h->diff_id) != IMAGE_PULL_OK) {
+	if ((there || ls->unpacker) && sink_text(sink, h->diff_id) != IMAGE_PULL_OK) {
 		handle_free(h);
 		return IMAGE_PULL_NO_MEMORY;
 	}
@@ -381,7 +330,8 @@ static void init_table(struct layer_store *ls)
 	ls->table = (struct image_pull_layer_store){
 		.struct_size = sizeof(ls->table),
 		.context = ls,
-		.flags = IMAGE_PULL_LAYER_STORE_STAGING,
+		.flags = IMAGE_PULL_LAYER_STORE_STAGING |
+			 (ls->unpacker ? IMAGE_PULL_LAYER_STORE_ENCODED : 0),
 		.get = table_get,
 		.release = table_release,
 		.stage = table_stage,
@@ -425,6 +375,13 @@ int layer_store_open(
 	ls->log = options->log;
 	pthread_mutex_init(&ls->mutex, NULL);
 	pthread_mutex_init(&ls->sync_mutex, NULL);
+	if (options->unpacker) {
+		ls->unpacker = strdup(options->unpacker);
+		if (!ls->unpacker) {
+			layer_store_close(ls);
+			return error_set(reterr, &error_no_memory);
+		}
+	}
 	init_table(ls);
 	read_boot_id(ls->boot_id);
 	if (open_folder(ls, options, reterr) < 0) {
@@ -454,6 +411,7 @@ void layer_store_close(struct layer_store *ls)
 	pthread_mutex_destroy(&ls->sync_mutex);
 	closep(&ls->dir);
 	free(ls->path);
+	free(ls->unpacker);
 	free(ls);
 }
 

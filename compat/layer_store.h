@@ -19,8 +19,9 @@ struct layer_store;
 struct layer_store_options {
 	const char *root; /* the store's folder; it exists. Layers live in root/layers, made here */
 	bool fast;        /* no sync before publishing */
-	bool read_only;   /* nothing is made, swept or changed; stage and commit are refused */
-	struct log *log;  /* may be NULL; outlives the layer store */
+	const char *unpacker; /* the program that decodes and reads layers; NULL: done here */
+	bool read_only;       /* nothing is made, swept or changed; stage and commit are refused */
+	struct log *log;      /* may be NULL; outlives the layer store */
 };
 
 /* Opens and sweeps what killed processes left. */

@@ -57,6 +57,50 @@ static int table_error(const struct text *t, int code, struct error **reterr)
 	return error_setf(reterr, "%s", t->message ? t->message : "the layer store failed");
 }
 
+/* A file as it is. */
+struct file_reader {
+	struct image_pull_reader table;
+	int fd, errnum;
+};
+
+static int64_t read_file(void *context, void *buf, size_t size)
+{
+	struct file_reader *r = context;
+	ssize_t n;
+
+	do {
+		n = read(r->fd, buf, size);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		r->errnum = errno;
+	return n;
+}
+
+static struct file_reader file_reader(int fd)
+{
+	return (struct file_reader){
+		.table = {.struct_size = sizeof(struct image_pull_reader), .read = read_file},
+		.fd = fd};
+}
+
+/* Stage what is in fd by a store that decodes itself. */
+static int stage_encoded(const struct image_pull_layer_store *table, int fd,
+	const struct image_pull_descriptor *descriptor, void **ret_handle, struct error **reterr)
+{
+	struct text text = {.sink = {sizeof(text.sink), &text, NULL, keep_message}};
+	struct file_reader r = file_reader(fd);
+	int code, n = 0;
+
+	r.table.context = &r;
+	code = table->stage(table->context, &r.table, descriptor, ret_handle, &text.sink);
+	if (code && r.errnum)
+		n = error_set(reterr, error_errno(r.errnum));
+	else if (code)
+		n = table_error(&text, code, reterr);
+	free(text.message);
+	return n;
+}
+
 /* Stage the tar in fd; *ret_handle is to be discarded. */
 static int stage(const struct image_pull_layer_store *table, int fd, const char *digest,
 	void **ret_handle, struct error **reterr)
@@ -69,6 +113,8 @@ static int stage(const struct image_pull_layer_store *table, int fd, const char 
 	struct unpacking_reader *r;
 	int code, n = 0;
 
+	if (table->flags & IMAGE_PULL_LAYER_STORE_ENCODED)
+		return stage_encoded(table, fd, &descriptor, ret_handle, reterr);
 	if (unpacking_reader_new(fd, &r, reterr) < 0)
 		return -1;
 	code = table->stage(
@@ -246,19 +292,14 @@ static int load_unpacked(
 	return 0;
 }
 
-static int unpack_archive(
-	struct layer_store *ls, const char *path, int staging, struct error **reterr)
+static int unpack_file(
+	struct layer_store *ls, int fd, const char *path, int staging, struct error **reterr)
 {
-	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct unpacking_reader *r;
 	struct untar_result result;
 	bool source_failed;
 	int n;
 
-	if (fd < 0)
-		return error_set(
-			reterr, error_errdefs(errno == ENOENT ? CLASS_NOT_FOUND : CLASS_SYSTEM,
-					error_path("open", path, error_errno(errno))));
 	if (unpacking_reader_new(fd, &r, reterr) < 0)
 		return -1;
 
@@ -273,6 +314,29 @@ static int unpack_archive(
 		n = error_setf(reterr, "%s: %s", path, unpacking_reader_error(r));
 	}
 	unpacking_reader_free(r);
+	return n;
+}
+
+static int unpack_archive(
+	struct layer_store *ls, const char *path, int staging, struct error **reterr)
+{
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct layer_unpacked unpacked;
+	struct file_reader r = file_reader(fd);
+	int n;
+
+	if (fd < 0)
+		return error_set(
+			reterr, error_errdefs(errno == ENOENT ? CLASS_NOT_FOUND : CLASS_SYSTEM,
+					error_path("open", path, error_errno(errno))));
+	if (!ls->unpacker)
+		return unpack_file(ls, fd, path, staging, reterr);
+	r.table.context = &r;
+	n = layer_unpack(ls, &r.table, staging, &unpacked, reterr);
+	if (n && r.errnum) {
+		error_unref(reterr ? *reterr : NULL);
+		n = error_set(reterr, error_path("read", path, error_errno(r.errnum)));
+	}
 	return n;
 }
 

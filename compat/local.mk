@@ -53,6 +53,7 @@ compat_libcompat_la_SOURCES = \
 	compat/layer_store.c \
 	compat/layer_store.h \
 	compat/layer_sync.c \
+	compat/layer_unpack.c \
 	compat/load.c \
 	compat/merge_layers.c \
 	compat/metadata_store.c \
@@ -69,6 +70,9 @@ compat_libcompat_la_SOURCES = \
 	compat/process.c \
 	compat/process.h \
 	compat/prune.c \
+	compat/record.h \
+	compat/record_reader.c \
+	compat/record_reader.h \
 	compat/reference_file.c \
 	compat/reference_file.h \
 	compat/reference_store.c \
@@ -103,6 +107,8 @@ compat_libcompat_la_SOURCES = \
 	compat/towline.h \
 	compat/tree.c \
 	compat/tree.h \
+	compat/unpacker.c \
+	compat/unpacker.h \
 	compat/unpacking_reader.c \
 	compat/untar.c \
 	compat/untar.h \
@@ -116,3 +122,15 @@ include_HEADERS += compat/towline.h
 libtowline_la_SOURCES =
 libtowline_la_LIBADD = compat/libcompat.la $(COMPAT_LIBS)
 libtowline_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,defs
+
+# The confined unpacker (docs/security.md): a program, so that it starts without this process's memory. What links it in
+# besides what it uses would only be loaded in vain.
+pkglibexec_PROGRAMS += towline-unpack
+towline_unpack_SOURCES = compat/unpack_jail.c compat/unpack_jail.h compat/unpack_main.c
+towline_unpack_CPPFLAGS = $(AM_CPPFLAGS) $(UNPACK_CPPFLAGS)
+if SANITIZED
+UNPACK_CPPFLAGS = -DSANITIZED
+endif
+towline_unpack_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
+towline_unpack_LDADD = compat/libcompat.la $(DECODE_LIBS) $(SECCOMP_LIBS)
+towline_unpack_LDFLAGS = $(AM_LDFLAGS) -Wl,--as-needed -Wl,--gc-sections -Wl,-z,now

@@ -348,7 +348,8 @@ static int open_references(struct towline_store *store, bool tolerant, struct er
 	return 0;
 }
 
-static int open_parts(struct towline_store *store, bool tolerant, struct error **reterr)
+static int open_parts(
+	struct towline_store *store, bool tolerant, const char *unpacker, struct error **reterr)
 {
 	cleanup_free char *images = file_join(store->root, "image/overlay2/imagedb");
 	cleanup_free char *metadata = file_join(store->root, "image/overlay2/distribution");
@@ -357,6 +358,7 @@ static int open_parts(struct towline_store *store, bool tolerant, struct error *
 	const struct layer_store_options layers = {
 		.root = store->root,
 		.fast = store->fast,
+		.unpacker = unpacker,
 		.read_only = store->read_only,
 		.log = &store->log,
 	};
@@ -440,7 +442,7 @@ int towline_store_open(const struct towline_store_options *options, struct towli
 	s->log_context = OPTION(options, log_context);
 	s->log.write = write_log;
 	set_tables(s);
-	if (open_parts(s, OPTION(options, tolerant), &err) < 0) {
+	if (open_parts(s, OPTION(options, tolerant), OPTION(options, unpacker), &err) < 0) {
 		towline_store_close(s);
 		return sink_error(sink, err);
 	}

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "tar_ops.h"
+#include "tar_reader.h"
 
 #define IN_SIZE (32u << 10)
 #define OUT_SIZE (32u << 10)
@@ -189,6 +190,21 @@ void tar_headers_moved(struct tar_headers *h, const char *path, size_t size, uns
 	add_op(h, TAR_OP_MOVED, size);
 	add(h, path, size);
 	add_number(h, number);
+}
+
+static void keep_literal(void *arg, const void *data, size_t size)
+{
+	tar_headers_literal(arg, data, size);
+}
+
+static void keep_data(void *arg, const void *data, size_t size, uint64_t offset)
+{
+	tar_headers_data(arg, data, size, offset);
+}
+
+void tar_headers_keep(struct tar_headers *h, struct tar_keep *ret)
+{
+	*ret = (struct tar_keep){.arg = h, .literal = keep_literal, .data = keep_data};
 }
 
 int tar_headers_finish(struct tar_headers *h, uint64_t *ret_size, struct error **reterr)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct error;
+struct tar_keep;
 
 /* A checksum of a file's bytes that finds damage fast; what proves a layer is its digest. Any
  * change inside one run of 8 bytes changes it. Zero-initialise, then add in any portions. */
@@ -41,6 +42,8 @@ void tar_headers_data(struct tar_headers *h, const void *data, size_t size, uint
 void tar_headers_end_file(struct tar_headers *h);
 /* What stood at path until now stands at shadow/number. */
 void tar_headers_moved(struct tar_headers *h, const char *path, size_t size, unsigned number);
+/* Literals and data by way of that. */
+void tar_headers_keep(struct tar_headers *h, struct tar_keep *ret);
 /* *ret_size: bytes on disk. */
 int tar_headers_finish(struct tar_headers *h, uint64_t *ret_size, struct error **reterr);
 

@@ -10,14 +10,13 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "image_pull.h"
-#include "tar_headers.h"
 #include "tar_priv.h"
 
 #define WINDOW (128u << 10) /* where the source does not lend its bytes */
 
 struct tar_reader {
 	const struct image_pull_reader *source;
-	struct tar_headers *keep;
+	const struct tar_keep *keep;
 	/* What the source gave last: [pos, fill) is not consumed. */
 	const unsigned char *window;
 	size_t pos, fill;
@@ -103,7 +102,7 @@ static int64_t take(
 static void literal(struct tar_reader *r, const void *data, size_t size)
 {
 	if (r->keep)
-		tar_headers_literal(r->keep, data, size);
+		r->keep->literal(r->keep->arg, data, size);
 }
 
 /* A whole block, which is kept. 1, 0 where the stream ends before it, -1. */
@@ -159,7 +158,7 @@ static unsigned padding_of(int64_t size)
 
 /* ---- headers ---- */
 
-int tar_reader_new(const struct image_pull_reader *source, struct tar_headers *keep,
+int tar_reader_new(const struct image_pull_reader *source, const struct tar_keep *keep,
 	struct tar_reader **ret, struct error **reterr)
 {
 	cleanup_tar_reader struct tar_reader *r = calloc(1, sizeof(*r));
@@ -556,7 +555,7 @@ int tar_reader_data(struct tar_reader *r, const void **data, size_t *size, uint6
 void tar_reader_stored(struct tar_reader *r)
 {
 	if (r->keep)
-		tar_headers_data(r->keep, r->data, r->data_size, r->data_offset);
+		r->keep->data(r->keep->arg, r->data, r->data_size, r->data_offset);
 	r->data_size = 0;
 }
 
@@ -594,4 +593,56 @@ int tar_reader_drain(struct tar_reader *r, struct error **reterr)
 bool tar_reader_source_failed(const struct tar_reader *r)
 {
 	return r->failed;
+}
+
+/* ---- as members ---- */
+
+static void members_keep(void *arg, const struct tar_keep *keep)
+{
+	struct tar_reader *r = arg;
+
+	r->keep = keep;
+}
+
+static int members_next(void *arg, struct tar_entry *ret, struct error **reterr)
+{
+	return tar_reader_next(arg, ret, reterr);
+}
+
+static int members_data(
+	void *arg, const void **data, size_t *size, uint64_t *offset, struct error **reterr)
+{
+	return tar_reader_data(arg, data, size, offset, reterr);
+}
+
+static void members_stored(void *arg)
+{
+	tar_reader_stored(arg);
+}
+
+static bool members_xattr(void *arg, const char **name, const void **value, size_t *size)
+{
+	return tar_reader_xattr(arg, name, value, size);
+}
+
+static int members_drain(void *arg, struct error **reterr)
+{
+	return tar_reader_drain(arg, reterr);
+}
+
+static bool members_source_failed(void *arg)
+{
+	return tar_reader_source_failed(arg);
+}
+
+void tar_reader_members(struct tar_reader *r, struct tar_members *ret)
+{
+	*ret = (struct tar_members){.arg = r,
+		.keep = members_keep,
+		.next = members_next,
+		.data = members_data,
+		.stored = members_stored,
+		.xattr = members_xattr,
+		.drain = members_drain,
+		.source_failed = members_source_failed};
 }

@@ -15,7 +15,6 @@
 
 struct error;
 struct image_pull_reader;
-struct tar_headers;
 struct tar_reader;
 
 /* Strings live until the next call of tar_reader_next. */
@@ -32,8 +31,17 @@ struct tar_entry {
 	unsigned major, minor;
 };
 
+/* Who is told of every byte of the tar, in order. */
+struct tar_keep {
+	void *arg;
+	/* Bytes that are in no file. */
+	void (*literal)(void *arg, const void *data, size_t size);
+	/* Bytes that stand in the entry's file. */
+	void (*data)(void *arg, const void *data, size_t size, uint64_t offset);
+};
+
 /* keep may be NULL. Both outlive the reader. */
-int tar_reader_new(const struct image_pull_reader *source, struct tar_headers *keep,
+int tar_reader_new(const struct image_pull_reader *source, const struct tar_keep *keep,
 	struct tar_reader **ret, struct error **reterr);
 void tar_reader_free(struct tar_reader *r); /* NULL is allowed */
 static inline void tar_reader_freep(struct tar_reader **r)
@@ -55,5 +63,19 @@ bool tar_reader_xattr(struct tar_reader *r, const char **name, const void **valu
 int tar_reader_drain(struct tar_reader *r, struct error **reterr);
 /* Did the source fail (and not what was in it)? */
 bool tar_reader_source_failed(const struct tar_reader *r);
+
+/* The same, whoever has read the tar: this reader, or a process of its own (record_reader.h). */
+struct tar_members {
+	void *arg;
+	void (*keep)(void *arg, const struct tar_keep *keep); /* before the first call of next */
+	int (*next)(void *arg, struct tar_entry *ret, struct error **reterr);
+	int (*data)(void *arg, const void **data, size_t *size, uint64_t *offset,
+		struct error **reterr);
+	void (*stored)(void *arg);
+	bool (*xattr)(void *arg, const char **name, const void **value, size_t *size);
+	int (*drain)(void *arg, struct error **reterr);
+	bool (*source_failed)(void *arg);
+};
+void tar_reader_members(struct tar_reader *r, struct tar_members *ret);
 
 #endif

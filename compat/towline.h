@@ -112,6 +112,10 @@ struct towline_config {
 	int resume;              /* "resume": keep blobs that are on the way for a later pull */
 	uint64_t resume_quota;   /* "resume-quota": bytes; default 10 GiB */
 	uint32_t resume_max_age; /* "resume-max-age": seconds; default a week */
+	/* "confine": layers are decoded and their tars read in a process that can do nothing else;
+	 * "unpacker": the program for it. */
+	int confine;
+	const char *unpacker;
 };
 /* path NULL: $XDG_CONFIG_HOME/towline/engine.json (or ~/.config/...) when not root, then
  * /etc/towline/engine.json, then built-in defaults. A path that is given must exist. Unknown keys
@@ -171,6 +175,10 @@ struct towline_store_options {
 	/* 1: a damaged repositories.json is no failure to open, but one of each call that asks for
 	 * names, until towline_fsck has repaired it. */
 	int tolerant;
+	/* The program that decodes layers and reads their tars, confined: an absolute path, copied.
+	 * The layer store's table then has IMAGE_PULL_LAYER_STORE_ENCODED, which takes a plugin of
+	 * ABI 1.2. NULL: it is all done in this process. */
+	const char *unpacker;
 };
 struct towline_store;
 /* Checks the format version, sweeps what earlier processes left unfinished. */

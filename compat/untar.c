@@ -31,8 +31,10 @@
 struct untar {
 	const struct untar_options *options;
 	struct untar_result result;
-	struct tar_reader *reader;
+	struct tar_reader *reader; /* NULL: members are another's */
+	struct tar_members members;
 	struct tar_headers *headers;
+	struct tar_keep keep;
 	struct dir_times *times;
 	struct implicit_writer implicit;
 	int tree_fd;
@@ -125,7 +127,7 @@ static int set_xattrs(struct untar *u, int fd, struct error **reterr)
 	const char *name;
 	size_t size;
 
-	while (tar_reader_xattr(u->reader, &name, &value, &size))
+	while (u->members.xattr(u->members.arg, &name, &value, &size))
 		if (name && xattr_allowed(name) && set_xattr(u, fd, name, value, size, reterr) < 0)
 			return -1;
 	return 0;
@@ -262,14 +264,14 @@ static int write_file(struct untar *u, int fd, struct error **reterr)
 	size_t size;
 	int n;
 
-	while ((n = tar_reader_data(u->reader, &data, &size, &offset, reterr)) > 0) {
+	while ((n = u->members.data(u->members.arg, &data, &size, &offset, reterr)) > 0) {
 		int err = write_all(fd, data, size, offset);
 
 		if (err)
 			return fail("write", u->place.path, err, reterr);
 		if (!written)
 			tar_headers_file(u->headers, u->place.path, u->place.path_size);
-		tar_reader_stored(u->reader);
+		u->members.stored(u->members.arg);
 		written += size;
 		if (u->options->writeback)
 			writeback_add(u->options->writeback, size);
@@ -544,12 +546,12 @@ static int unpack_all(struct untar *u, struct error **reterr)
 {
 	int n;
 
-	while ((n = tar_reader_next(u->reader, &u->entry, reterr)) > 0) {
+	while ((n = u->members.next(u->members.arg, &u->entry, reterr)) > 0) {
 		u->result.entries++;
 		if (unpack_entry(u, reterr) < 0)
 			return -1;
 	}
-	if (n < 0 || tar_reader_drain(u->reader, reterr) < 0)
+	if (n < 0 || u->members.drain(u->members.arg, reterr) < 0)
 		return -1;
 
 	uint64_t headers = 0;
@@ -582,7 +584,16 @@ static int prepare(struct untar *u, struct error **reterr)
 	if (tar_headers_create(layer, TAR_HEADERS_FILE, &u->headers, reterr) < 0 ||
 		dir_times_new(layer, &u->times, reterr) < 0)
 		return -1;
-	return tar_reader_new(u->options->source, u->headers, &u->reader, reterr);
+	tar_headers_keep(u->headers, &u->keep);
+	if (u->options->members) {
+		u->members = *u->options->members;
+		u->members.keep(u->members.arg, &u->keep);
+		return 0;
+	}
+	if (tar_reader_new(u->options->source, &u->keep, &u->reader, reterr) < 0)
+		return -1;
+	tar_reader_members(u->reader, &u->members);
+	return 0;
 }
 
 int untar(const struct untar_options *options, struct untar_result *ret, bool *ret_source_failed,
@@ -606,8 +617,8 @@ int untar(const struct untar_options *options, struct untar_result *ret, bool *r
 		n = unpack_all(u, reterr);
 	if (!n)
 		*ret = u->result;
-	else if (u->reader)
-		*ret_source_failed = tar_reader_source_failed(u->reader);
+	else if (u->members.source_failed)
+		*ret_source_failed = u->members.source_failed(u->members.arg);
 	tar_reader_free(u->reader);
 	tar_headers_free(u->headers);
 	dir_times_free(u->times);

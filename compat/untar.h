@@ -10,10 +10,13 @@
 struct error;
 struct image_pull_reader;
 struct log;
+struct tar_members;
 struct writeback;
 
 struct untar_options {
 	const struct image_pull_reader *source;
+	/* In place of source: whoever reads the tar elsewhere. Else NULL. */
+	const struct tar_members *members;
 	int layer;    /* an empty folder: tree, shadow and tar-headers are made in it */
 	bool trusted; /* overlay's markers are trusted.overlay.*; else user.overlay.* */
 	struct writeback *writeback; /* is told what is dirty; may be NULL */

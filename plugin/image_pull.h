@@ -39,7 +39,7 @@ extern "C" {
 #define IMAGE_PULL_SYMBOL "image_pull_plugin"
 #define IMAGE_PULL_MAGIC 0x4c505049u /* "IPPL", little-endian */
 #define IMAGE_PULL_ABI_MAJOR 1
-#define IMAGE_PULL_ABI_MINOR 1
+#define IMAGE_PULL_ABI_MINOR 2
 
 /* True if the struct that p points to is large enough to have member m. */
 #define IMAGE_PULL_HAS(p, type, m) ((p)->struct_size >= offsetof(type, m) + sizeof(((type *)0)->m))
@@ -247,7 +247,8 @@ struct image_pull_image_store {
 /* Room for any digest: "sha512:", 128 digits, NUL. */
 #define IMAGE_PULL_DIGEST_SIZE 136
 
-/* A stream of uncompressed tar. Owned by the plugin, valid during the call that it is given to. */
+/* A stream of uncompressed tar, or of a blob's own bytes (ENCODED below). Owned by the plugin,
+ * valid during the call that it is given to. */
 struct image_pull_reader {
 	size_t struct_size;
 	void *context;
@@ -265,6 +266,9 @@ struct image_pull_reader {
 	/* read without a copy: *data points to the next bytes, valid until the next call of read or
 	 * next. Answers as read, and may be mixed with it. Never NULL in this version. */
 	int64_t (*next)(void *context, const void **data);
+	/* Since ABI 1.2, for IMAGE_PULL_LAYER_STORE_ENCODED: how many bytes of tar the store may
+	 * make of these; 0: any number. Past that it answers IMAGE_PULL_NO_SPACE. */
+	uint64_t max_unpacked;
 };
 
 /* Docker: distribution.Descriptor. */
@@ -278,6 +282,14 @@ struct image_pull_descriptor {
 /* The layer store is of the staging kind: stage, commit, discard; else of the plain kind:
  * register_layer. */
 #define IMAGE_PULL_LAYER_STORE_STAGING 1u
+/* Since ABI 1.2, with STAGING: stage gets the blob as the registry has it, compressed in whatever
+ * way its first bytes tell, and decodes it itself, for instance in a process of its own. The bytes
+ * are verified as ever: 0 comes only once the blob's digest has matched, and a digest that is wrong
+ * counts for more than what stage says of the bytes. The reader's diff_id is NULL, and stage always
+ * gives one value: the diff ID. IMAGE_PULL_INVALID from stage: the blob does not begin as its
+ * encoding does (Docker: "could not get decompression stream"). A plugin that is older refuses the
+ * engine: look at abi_minor. */
+#define IMAGE_PULL_LAYER_STORE_ENCODED 2u
 
 struct image_pull_layer_store {
 	size_t struct_size;

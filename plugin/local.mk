@@ -7,8 +7,6 @@ plugin_libvalues_a_SOURCES = \
 	plugin/base/buf.h \
 	plugin/base/context.c \
 	plugin/base/context.h \
-	plugin/base/decompress.c \
-	plugin/base/decompress.h \
 	plugin/base/encoding.c \
 	plugin/base/encoding.h \
 	plugin/base/errno.c \
@@ -16,8 +14,6 @@ plugin_libvalues_a_SOURCES = \
 	plugin/base/error.h \
 	plugin/base/go_time.c \
 	plugin/base/go_time.h \
-	plugin/base/gunzip.c \
-	plugin/base/gunzip.h \
 	plugin/base/json.c \
 	plugin/base/json.h \
 	plugin/base/json_decode.c \
@@ -57,6 +53,14 @@ plugin_libvalues_a_SOURCES = \
 	plugin/image/unicode.h \
 	plugin/image/v1_image.c \
 	plugin/image/v1_image.h
+
+# Of base too, but apart: what is linked with the values does not need the decoders' libraries.
+noinst_LIBRARIES += plugin/libdecode.a
+plugin_libdecode_a_SOURCES = \
+	plugin/base/decompress.c \
+	plugin/base/decompress.h \
+	plugin/base/gunzip.c \
+	plugin/base/gunzip.h
 
 # The rooms between "pull this reference" and the engine's callbacks.
 noinst_LIBRARIES += plugin/libpull.a

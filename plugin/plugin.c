@@ -74,12 +74,17 @@ static int check_tables(const struct engine_tables *t, struct error **reterr)
 		missing = "image_store.put";
 	else if (!t->image_store.get)
 		missing = "image_store.get";
-	else if (l->flags & ~IMAGE_PULL_LAYER_STORE_STAGING)
+	else if (l->flags & ~(IMAGE_PULL_LAYER_STORE_STAGING | IMAGE_PULL_LAYER_STORE_ENCODED))
 		return error_set(reterr,
 			error_classf(CLASS_INVALID_PARAMETER,
 				"the engine's layer store has flags that this plugin does not "
 				"know: 0x%x",
 				(unsigned)l->flags));
+	else if (l->flags == IMAGE_PULL_LAYER_STORE_ENCODED)
+		return error_set(reterr,
+			error_classf(CLASS_INVALID_PARAMETER,
+				"the engine's layer store decodes itself, but is of no staging "
+				"kind"));
 	else if (!(l->flags & IMAGE_PULL_LAYER_STORE_STAGING) && !l->register_layer)
 		missing = "layer_store.register_layer";
 	else if ((l->flags & IMAGE_PULL_LAYER_STORE_STAGING) &&

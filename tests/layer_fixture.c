@@ -197,8 +197,12 @@ static int memory_diff_id(void *context, char *id)
 void memory_reader_init(struct memory_reader *r, const void *data, size_t size)
 {
 	*r = (struct memory_reader){.data = data, .size = size};
-	r->reader = (struct image_pull_reader){
-		sizeof(r->reader), r, memory_read, memory_wait, memory_diff_id, memory_next};
+	r->reader = (struct image_pull_reader){.struct_size = sizeof(r->reader),
+		.context = r,
+		.read = memory_read,
+		.wait = memory_wait,
+		.diff_id = memory_diff_id,
+		.next = memory_next};
 	if (digest_from_bytes(data ? data : "", size, r->diff_id) < 0)
 		abort();
 }

@@ -334,8 +334,10 @@ static pid_t stager(const char *dir, struct sample *s, int *ret_go)
 		memory_reader_init(&slow.reader, s->tar.data, s->tar.size);
 		slow.reader.portion = 100;
 
-		struct image_pull_reader reader = {
-			sizeof(reader), &slow, NULL, NULL, slow_diff_id, slow_next};
+		struct image_pull_reader reader = {.struct_size = sizeof(reader),
+			.context = &slow,
+			.diff_id = slow_diff_id,
+			.next = slow_next};
 		int code = table->stage(table->context, &reader, &s->descriptor, &handle, NULL);
 
 		_exit(code);

@@ -295,6 +295,7 @@ int host_open(struct host *host, const char *config_file, const char *data_root)
 	options.root = data_root ? data_root : host->config->data_root;
 	options.fast = !host->config->durable;
 	options.read_only = host->read_only;
+	options.unpacker = host->config->confine ? host->config->unpacker : NULL;
 	towline_text_init(&text);
 	if (judge(host, &text, towline_store_open(&options, &host->store, &text.sink)) < 0) {
 		host->store = NULL;

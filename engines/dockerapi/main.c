@@ -203,6 +203,7 @@ static int server_open(struct server *server, const struct options *o)
 	if (!options.root)
 		options.root = server->config->data_root;
 	options.fast = !server->config->durable;
+	options.unpacker = server->config->confine ? server->config->unpacker : NULL;
 	server->root = options.root;
 	server->plugin_path = o->plugin ? o->plugin : server->config->plugin_path;
 	towline_text_init(&text);

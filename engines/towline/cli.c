@@ -241,6 +241,7 @@ int cli_open_store(struct cli *cli, enum cli_access access_wanted)
 		return status;
 	options.root = cli->root ? cli->root : cli->config->data_root;
 	options.fast = !cli->config->durable;
+	options.unpacker = cli->config->confine ? cli->config->unpacker : NULL;
 	if (access_wanted != CLI_MAKE && no_store(options.root))
 		return CLI_OK;
 	code = towline_store_open(&options, &cli->store, &answer.sink);

@@ -4,8 +4,9 @@
  *
  * Two threads. The transfer's own runs the engine's stage(), whose reader takes tar from a ring and
  * hashes it. At its first read a second one, the fetcher, starts: it gets the blob, hashes it and
- * decompresses into the ring. Where the bytes turn out to be void after a resume the fetcher waits
- * until stage() has given up and was called again. */
+ * decompresses into the ring (or, for a store that decodes itself, puts it there as it is). Where
+ * the bytes turn out to be void after a resume the fetcher waits until stage() has given up and was
+ * called again. */
 #include "xfer/layer.h"
 
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct stage {
 	struct transfer *transfer;
 	struct layer_buffers *buffers;
 	struct ring *ring;
+	bool encoded;        /* the store decodes: the ring has the blob's own bytes */
 	struct cancel *stop; /* fires with the transfer's */
 	struct context ctx;
 	struct cancel_watch watch;
@@ -90,6 +92,26 @@ static bool over_limit(struct stage *s, size_t made)
 	return true;
 }
 
+/* From the blob into the ring as it is. */
+static void pass_on(struct stage *s, const unsigned char *data, size_t size)
+{
+	while (!s->draining && size) {
+		size_t room;
+		void *to = ring_space(s->ring, &s->ctx, &room);
+
+		if (!to) {
+			s->draining = true;
+			return;
+		}
+		if (room > size)
+			room = size;
+		memcpy(to, data, room);
+		ring_put(s->ring, room);
+		data += room;
+		size -= room;
+	}
+}
+
 /* From the blob into the ring. 0; 1: a limit ends it all at once. */
 static int unpack(struct stage *s, const unsigned char *data, size_t size, bool finish)
 {
@@ -121,8 +143,13 @@ static int unpack(struct stage *s, const unsigned char *data, size_t size, bool 
 
 static int sink_write(void *arg, const void *data, size_t size, struct error **reterr)
 {
+	struct stage *s = arg;
+
 	(void)reterr; /* what fails here is said by stream_err */
-	return unpack(arg, data, size, false);
+	if (!s->encoded)
+		return unpack(s, data, size, false);
+	pass_on(s, data, size);
+	return 0;
 }
 
 static int sink_restart(void *arg, struct error **reterr)
@@ -167,7 +194,8 @@ static void *fetch(void *arg)
 
 	if (r == 0) {
 		transfer_inactive(s->transfer);
-		unpack(s, (const unsigned char *)"", 0, true);
+		if (!s->encoded)
+			unpack(s, (const unsigned char *)"", 0, true);
 	}
 	ring_end(s->ring, r == 0 && !s->draining ? RING_WHOLE : r == 0 ? RING_BROKEN : RING_VOID);
 	pthread_mutex_lock(&s->lock);
@@ -231,7 +259,8 @@ static int64_t next_span(struct stage *s)
 	}
 	n = ring_get(s->ring, &s->ctx, &data);
 	if (n > 0) {
-		hasher_write(s->hash, data, (size_t)n);
+		if (!s->encoded)
+			hasher_write(s->hash, data, (size_t)n);
 		s->span = data;
 		s->span_size = (size_t)n;
 	}
@@ -340,13 +369,38 @@ static bool is_local(int code)
 	       code == IMAGE_PULL_CANCELLED;
 }
 
+/* Docker's text for what the store has answered. */
+static struct error *store_error(const struct stage *s, const struct store_answer *a)
+{
+	if (s->encoded && a->code == IMAGE_PULL_INVALID)
+		return error_plainf("could not get decompression stream: %s", a->err->message);
+	return layer_register_error(a->err);
+}
+
+/* All went well: the diff ID is what was hashed here, or what the store has made of the blob. */
+static void take_diff_id(
+	struct stage *s, const struct store_answer *a, void *handle, struct layer_result *ret)
+{
+	char diff_id[DIGEST_MAX];
+
+	if (s->encoded)
+		memcpy(diff_id, a->diff_id, sizeof(diff_id));
+	else
+		hasher_digest(s->hash, diff_id);
+	if (*diff_id)
+		set_ready(ret, handle, diff_id);
+	else if (s->encoded)
+		set_failed(ret, LAYER_REGISTER_FAILED,
+			error_plainf("failed to register layer: the layer store gave no diff ID"));
+	else
+		set_failed(ret, LAYER_REGISTER_FAILED, &error_no_memory);
+}
+
 /* The fetcher has ended by itself. The blob's own failures come first, then what broke the tar
  * stream if the store has seen that, then the store's. */
 static void judge(
 	struct stage *s, const struct store_answer *a, void *handle, struct layer_result *ret)
 {
-	char diff_id[DIGEST_MAX];
-
 	ret->total = s->total;
 	if (s->fetch_result < 0) {
 		set_failed(ret, LAYER_DOWNLOAD_FAILED, error_ref(s->fetch_err));
@@ -356,13 +410,9 @@ static void judge(
 		set_failed(
 			ret, LAYER_REGISTER_FAILED, error_plainf("layer registration cancelled"));
 	} else if (a->err) {
-		set_failed(ret, LAYER_REGISTER_FAILED, layer_register_error(a->err));
+		set_failed(ret, LAYER_REGISTER_FAILED, store_error(s, a));
 	} else {
-		hasher_digest(s->hash, diff_id);
-		if (*diff_id)
-			set_ready(ret, handle, diff_id);
-		else
-			set_failed(ret, LAYER_REGISTER_FAILED, &error_no_memory);
+		take_diff_id(s, a, handle, ret);
 	}
 }
 
@@ -382,7 +432,7 @@ static bool settle(
 	}
 	if (a->err && !over && (!s->reading || is_local(a->code))) {
 		stop_fetcher(s);
-		set_failed(ret, LAYER_REGISTER_FAILED, layer_register_error(a->err));
+		set_failed(ret, LAYER_REGISTER_FAILED, store_error(s, a));
 		return true;
 	}
 	if (a->err && !over)
@@ -404,9 +454,12 @@ static bool settle(
 static int begin_round(struct stage *s, struct error **reterr)
 {
 	decompressor_free(s->decompressor);
-	s->decompressor = decompressor_new(0, reterr);
-	if (!s->decompressor)
-		return -1;
+	s->decompressor = NULL;
+	if (!s->encoded) {
+		s->decompressor = decompressor_new(0, reterr);
+		if (!s->decompressor)
+			return -1;
+	}
 	if (s->ring)
 		ring_reset(s->ring);
 	hasher_reset(s->hash);
@@ -428,8 +481,9 @@ static void run(struct stage *s, struct layer_result *ret)
 		.context = s,
 		.read = reader_read,
 		.wait = reader_wait,
-		.diff_id = reader_diff_id,
-		.next = reader_next};
+		.diff_id = s->encoded ? NULL : reader_diff_id,
+		.next = reader_next,
+		.max_unpacked = atomic_load(&s->layer->env->max_layer_size)};
 	bool settled;
 
 	do {
@@ -456,6 +510,7 @@ static int stage_init(struct stage *s, struct layer *l, struct transfer *t)
 	memset(s, 0, sizeof(*s));
 	s->layer = l;
 	s->transfer = t;
+	s->encoded = l->env->store->flags & IMAGE_PULL_LAYER_STORE_ENCODED;
 	if (pthread_mutex_init(&s->lock, NULL) != 0)
 		return -1;
 	if (cond_init(&s->cond) != 0) {

@@ -22,22 +22,22 @@ digest_changed_image foreign_layer layers_exist_partly rootfs_mismatch_count lis
 config_garbage""".split()
 
 
-def case(name, staging):
+def case(name, kind):
     def run(tls_dir):
-        _, result = scenarios.run_one(os.path.join(FOLDER, name + ".json"), staging, BUILD, tls_dir, None, "--no-memory")
+        _, result = scenarios.run_one(os.path.join(FOLDER, name + ".json"), kind, BUILD, tls_dir, None, "--no-memory")
         assert isinstance(result, dict), result
         if "skipped" in result:
             raise tap.Skip(result["skipped"])
         assert result["stacks"] > 50, "only %d call stacks" % result["stacks"]
         print("#   %d call stacks" % result["stacks"])
-    run.__doc__ = "%s, %s store" % (name, "staging" if staging else "plain")
+    run.__doc__ = "%s, %s store" % (name, kind)
     return run
 
 
 def main():
     names = NAMES + MORE if sys.argv[1:] == ["--all"] else sys.argv[1:] or NAMES
     # Each a store of another kind than its neighbours: both see most of the plugin.
-    cases = [case(name, i % 2 == 0) for i, name in enumerate(names)]
+    cases = [case(name, ("staging", "plain")[i % 2]) for i, name in enumerate(names)]
     with tempfile.TemporaryDirectory(prefix="no-memory-tls-") as tls_dir:
         scenarios.make_tls.make(tls_dir)
         failures = tap.run("no memory", cases, tls_dir)

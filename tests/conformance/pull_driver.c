@@ -504,7 +504,8 @@ static int open_stores(struct driver *d, struct towline_registry_service **ret_s
 {
 	cleanup_error struct error *err = NULL;
 
-	if (pull_stores_init(&d->stores, in_bool(d->setup, "staging")) < 0)
+	if (pull_stores_init(&d->stores, in_bool(d->setup, "staging"), setup_text(d, "unpacker")) <
+		0)
 		return complain("stores", NULL);
 	if (pull_stores_fill(&d->stores, d->setup) < 0)
 		return -1;

@@ -7,7 +7,10 @@
 
 #include "base/error.h"
 #include "image/rootfs.h"
+#include "sink.h"
 #include "tables.h"
+#include "tar_reader.h"
+#include "unpacker.h"
 
 #define BLOCK 512
 
@@ -190,6 +193,32 @@ static int unpack(const struct image_pull_reader *reader, const struct image_pul
 	return *bad ? fail(sink, IMAGE_PULL_FAILED, bad) : IMAGE_PULL_FAILED;
 }
 
+/* The same of a blob as it is, by the confined unpacker. */
+static int unpack_encoded(const char *program, const struct image_pull_reader *reader,
+	const struct image_pull_sink *sink, char ret_diff_id[DIGEST_MAX])
+{
+	const struct unpacker_options options = {
+		.program = program, .reader = reader, .max_unpacked = reader->max_unpacked};
+	const struct tar_members *m;
+	struct error *err = NULL;
+	struct tar_entry entry;
+	struct unpacker *u;
+	int code, n;
+
+	if (unpacker_new(&options, &u, &err) < 0)
+		return sink_error(sink, err);
+	m = unpacker_members(u);
+	while ((n = m->next(m->arg, &entry, &err)) > 0)
+		;
+	if (!n)
+		n = m->drain(m->arg, &err);
+	if (!n)
+		n = unpacker_diff_id(u, ret_diff_id, &err);
+	code = n < 0 ? sink_error(sink, err) : IMAGE_PULL_OK;
+	unpacker_free(u);
+	return code;
+}
+
 /* ---- layers; the mutex is held */
 
 static struct layer *layer_find(struct pull_stores *s, const char *chain_id)
@@ -322,7 +351,10 @@ static int layer_stage(void *context, const struct image_pull_reader *reader,
 	if (!h)
 		return fail(sink, IMAGE_PULL_NO_MEMORY, "out of memory");
 	check_descriptor(s, descriptor);
-	code = unpack(reader, sink, h->diff_id);
+	code = s->unpacker ? unpack_encoded(s->unpacker, reader, sink, h->diff_id)
+			   : unpack(reader, sink, h->diff_id);
+	if (code == IMAGE_PULL_OK && s->unpacker)
+		code = sink->value(sink->receiver, h->diff_id, strlen(h->diff_id));
 	if (code != IMAGE_PULL_OK) {
 		free(h);
 		return code;
@@ -520,7 +552,7 @@ static int metadata_remove(
 
 /* ---- the whole */
 
-int pull_stores_init(struct pull_stores *s, bool staging)
+int pull_stores_init(struct pull_stores *s, bool staging, const char *unpacker)
 {
 	*s = (struct pull_stores){
 		.pull_thread = pthread_self(),
@@ -539,7 +571,9 @@ int pull_stores_init(struct pull_stores *s, bool staging)
 			.remove = metadata_remove},
 	};
 	if (staging) {
-		s->layer_store.flags = IMAGE_PULL_LAYER_STORE_STAGING;
+		s->unpacker = unpacker;
+		s->layer_store.flags = IMAGE_PULL_LAYER_STORE_STAGING |
+				       (unpacker ? IMAGE_PULL_LAYER_STORE_ENCODED : 0);
 		s->layer_store.stage = layer_stage;
 		s->layer_store.commit = layer_commit_handle;
 		s->layer_store.discard = layer_discard;

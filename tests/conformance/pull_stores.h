@@ -25,13 +25,14 @@ struct pull_stores {
 	struct metadata_entry *metadata;
 	long holds;            /* taken by the plugin and not given back */
 	long handles;          /* staged and not discarded */
+	const char *unpacker;  /* stage gets blobs as they are, for this program; NULL: tar */
 	struct buf violations; /* elements of a JSON array */
 	struct image_pull_layer_store layer_store;
 	struct image_pull_image_store image_store;
 	struct image_pull_metadata_store metadata_store;
 };
 
-int pull_stores_init(struct pull_stores *s, bool staging);
+int pull_stores_init(struct pull_stores *s, bool staging, const char *unpacker);
 void pull_stores_free(struct pull_stores *s);
 /* What is there before the pull: chains of diff IDs, configurations, metadata by "namespace/key".
  * -1 with a text on stderr. */

@@ -152,7 +152,7 @@ def ca_bundle(work, tls_dir):
     return path
 
 
-def make_setup(scenario, work, tls_dir, staging):
+def make_setup(scenario, work, tls_dir, kind, build):
     """pull_driver's first line. Placeholders are replaced already."""
     initial = scenario.get("initial") or {}
     setup = dict(scenario.get("service_options") or {})
@@ -173,8 +173,9 @@ def make_setup(scenario, work, tls_dir, staging):
     setup["temp_dir"] = os.path.join(work, "tmp")
     setup["tick_ms"] = TICK_MS
     setup["concurrency"] = scenario.get("concurrency", 3)
-    setup["staging"] = staging
-    setup["cancel_by_call"] = staging
+    setup["staging"] = setup["cancel_by_call"] = kind != "plain"
+    if kind == "encoded":
+        setup["unpacker"] = os.path.join(build, "towline-unpack")
     if scenario.get("trust_ca"):
         setup["ca_bundle"] = ca_bundle(work, tls_dir)
     chains = initial.get("layers") or []
@@ -262,7 +263,7 @@ def find_plugin(build):
     raise FileNotFoundError("image_pull.so is not built in %s" % build)
 
 
-def run_one(path, staging, build, tls_dir, keep, *options):
+def run_one(path, kind, build, tls_dir, keep, *options):
     """(scenario with its placeholders replaced, result or failure text). options: pull_driver's."""
     with open(path, encoding="utf-8") as f:
         scenario = json.load(f)
@@ -277,12 +278,12 @@ def run_one(path, staging, build, tls_dir, keep, *options):
         scenario = fake.substitute(scenario, registries.names)
         scenario["blobs"] = blobs
         scenario["names"] = registries.names
-        setup = make_setup(scenario, work, tls_dir, staging)
+        setup = make_setup(scenario, work, tls_dir, kind, build)
         result = run_driver(build, setup, scenario, registries.log, *options)
         if isinstance(result, dict) and not options:
             complete(result, setup, registries)
         if keep:
-            with open(os.path.join(keep, "%s.%s.json" % (scenario["name"], "staging" if staging else "plain")), "w",
+            with open(os.path.join(keep, "%s.%s.json" % (scenario["name"], kind)), "w",
                       encoding="utf-8") as f:
                 json.dump({"setup": setup, "result": result, "expected": scenario["expected"]}, f, indent=1)
         return scenario, result
@@ -302,7 +303,7 @@ def complete(result, setup, registries):
 
 
 def run_all(folder, build, args, deviations, results):
-    kinds = [args.kind] if args.kind else ["plain", "staging"]
+    kinds = [args.kind] if args.kind else ["plain", "staging", "encoded"]
     tls_dir = tempfile.mkdtemp(prefix="towline-conformance-tls-")
     make_tls.make(tls_dir)
     if args.keep:
@@ -316,7 +317,7 @@ def run_all(folder, build, args, deviations, results):
 
     def run(job):
         try:
-            return run_one(os.path.join(folder, job[0]), job[1] == "staging", build, tls_dir, args.keep)
+            return run_one(os.path.join(folder, job[0]), job[1], build, tls_dir, args.keep)
         except Exception as e:               # a case that cannot be run is a failed one
             return {}, "cannot be run: %s: %s" % (type(e).__name__, e)
 
