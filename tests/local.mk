@@ -134,11 +134,13 @@ tests_test_host_LDADD = engines/libhost.a engines/libcommon.a libtowline.la -lut
 endif
 
 # Whole suites: recorded behaviour, hostile input, dockerd beside us.
-TESTS += tests/conformance/check.py tests/adversarial/check.py tests/integration/compare.py
+TESTS += tests/conformance/check.py tests/conformance/check_encoded.py tests/adversarial/check.py tests/adversarial/check_confined.py \
+	tests/integration/compare.py
 
 # The command line, against real registries on the loopback.
 TESTS += \
 	tests/integration/cli.py \
+	tests/integration/confine.py \
 	tests/integration/limits.py \
 	tests/integration/logins.py \
 	tests/integration/machines.py \
@@ -160,3 +162,10 @@ TESTS += bench/smoke.py
 # What holds for the whole house.
 TESTS += tests/house/abi.sh tests/house/abi_kept.py tests/house/floors.py
 EXTRA_DIST += tests/packages.py tests/adversarial tests/conformance tests/house tests/integration tests/suites.py tests/vectors
+
+# What the confined unpacker may not do (tests/integration/confine.py).
+check_PROGRAMS += tests/fakes/jail_breaker
+tests_fakes_jail_breaker_SOURCES = tests/fakes/jail_breaker.c compat/unpack_jail.c compat/unpack_jail.h
+tests_fakes_jail_breaker_CPPFLAGS = $(AM_CPPFLAGS) $(UNPACK_CPPFLAGS)
+tests_fakes_jail_breaker_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
+tests_fakes_jail_breaker_LDADD = $(SECCOMP_LIBS)
