@@ -9,7 +9,7 @@ LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
 # A tarball made by `make dist`, beside the recipe in files/.
 SRC_URI = "file://${BP}.tar.xz"
 
-DEPENDS = "curl yajl gnutls libgcrypt libarchive zlib zstd xz bzip2"
+DEPENDS = "curl yajl gnutls libgcrypt libarchive libseccomp zlib zstd xz bzip2"
 # Certificates are verified on curl's GnuTLS session. In local.conf, or the distribution:
 #   PACKAGECONFIG:remove:pn-curl = "openssl"
 #   PACKAGECONFIG:append:pn-curl = " gnutls"
@@ -32,7 +32,8 @@ do_install:append() {
 PACKAGES =+ "${PN}-plugin lib${PN} ${PN}-serve ${PN}-crun ${PN}-lxc"
 FILES:${PN}-plugin = "${libdir}/towline/image_pull.so"
 FILES:lib${PN} = "${libdir}/libtowline.so.*"
-FILES:${PN}-serve = "${libexecdir}/towline ${systemd_system_unitdir}"
+FILES:lib${PN} += "${libexecdir}/towline/towline-unpack"
+FILES:${PN}-serve = "${libexecdir}/towline/towline-serve ${systemd_system_unitdir}"
 FILES:${PN}-crun = "${libdir}/crun ${libdir}/towline/crun_pull.so"
 FILES:${PN}-lxc = "${bindir}/lxc-towline"
 FILES:${PN} += "${datadir}/bash-completion ${datadir}/zsh"
