@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See peek_plugin.c. */
+#include "plugin_error.c"
