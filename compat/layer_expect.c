@@ -151,6 +151,7 @@ static void free_below(struct expect *e, struct expect_node *top)
 		struct expect_node *parent = n->parent;
 
 		parent->children = n->next;
+		n->inode->aside++; /* a folder with something in it was moved as it was */
 		free_node(e, n);
 		n = parent;
 	}
@@ -164,6 +165,8 @@ static void remove_node(struct expect *e, struct expect_node *n)
 	while (*p != n)
 		p = &(*p)->next;
 	*p = n->next;
+	if (S_ISREG(n->inode->mode) && n->inode->size)
+		n->inode->aside++;
 	free_node(e, n);
 }
 

@@ -24,6 +24,7 @@ struct expect_xattr {
 /* Shared by hard links. */
 struct expect_inode {
 	unsigned refs;
+	unsigned aside; /* names that were replaced: they are in the layer's shadow folder */
 	mode_t mode; /* with S_IFMT */
 	int64_t uid, gid, size;
 	struct timespec mtime;

@@ -54,6 +54,17 @@ static void add_members(struct buf *tar, bool root)
 	tar_member(tar, &(struct member){.name = ".wh..wh.plnk/1", .data = "aufs"});
 	tar_member(tar, &(struct member){.name = "twice", .data = "first"});
 	tar_member(tar, &(struct member){.name = "twice", .data = "second"});
+	/* What is replaced is kept aside, with the names that it shares. */
+	tar_member(tar, &(struct member){.name = "pair", .data = "one"});
+	tar_member(tar, &(struct member){.name = "pair too", .type = '1', .link = "pair"});
+	tar_member(tar, &(struct member){.name = "pair", .data = "other"});
+	tar_member(tar, &(struct member){.name = "blank", .data = ""});
+	tar_member(tar, &(struct member){.name = "blank too", .type = '1', .link = "blank"});
+	tar_member(tar, &(struct member){.name = "blank", .data = "written"});
+	tar_member(tar, &(struct member){.name = "box/", .type = '5'});
+	tar_member(tar, &(struct member){.name = "box/x", .data = ""});
+	tar_member(tar, &(struct member){.name = "unboxed", .type = '1', .link = "box/x"});
+	tar_member(tar, &(struct member){.name = "box", .data = "a file"});
 	tar_member(tar, &(struct member){.name = "was/", .type = '5'});
 	tar_member(tar, &(struct member){.name = "was/in", .data = "x"});
 	tar_member(tar, &(struct member){.name = "was", .data = "a file"});
