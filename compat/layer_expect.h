@@ -25,7 +25,7 @@ struct expect_xattr {
 struct expect_inode {
 	unsigned refs;
 	unsigned aside; /* names that were replaced: they are in the layer's shadow folder */
-	mode_t mode; /* with S_IFMT */
+	mode_t mode;    /* with S_IFMT */
 	int64_t uid, gid, size;
 	struct timespec mtime;
 	unsigned major, minor;

@@ -70,15 +70,15 @@ static const char *grow_heap(void)
 
 static const char *forbid_calls(void)
 {
+	const struct scmp_arg_cmp in = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = STDIN_FILENO};
+	const struct scmp_arg_cmp out = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = STDOUT_FILENO};
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r;
 
 	if (!filter)
 		return "the unpacker cannot be confined: seccomp";
-	r = seccomp_rule_add(
-		filter, SCMP_ACT_ALLOW, SCMP_SYS(read), 1, SCMP_A0(SCMP_CMP_EQ, STDIN_FILENO));
-	r |= seccomp_rule_add(
-		filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A0(SCMP_CMP_EQ, STDOUT_FILENO));
+	r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(read), 1, in);
+	r |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, out);
 	r |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(exit_group), 0);
 	/* malloc asks for more where the heap is used up. brk answers with an address: 0 is how it
 	 * says no in a way that glibc understands. */

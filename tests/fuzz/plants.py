@@ -14,7 +14,7 @@ PLANTS = {
     "config": Plant("plugin/image/rootfs.c", "if (has_nul(ids[i]))", "if (0 && has_nul(ids[i]))", "a diff ID is cut at a NUL"),
     "content_range": Plant("plugin/registry/blob.c", "if (last + 1 != total)", "if (last != total && last + 1 != total)",
                            "a range may end one byte behind the end"),
-    "decompress": Plant("plugin/xfer/gunzip.c", "if (le32(g->field) != g->crc || le32(g->field + 4) != g->size)",
+    "decompress": Plant("plugin/base/gunzip.c", "if (le32(g->field) != g->crc || le32(g->field + 4) != g->size)",
                         "if (le32(g->field) != g->crc && le32(g->field + 4) != g->size)", "a wrong checksum is taken where the length is right"),
     "errcode": Plant("plugin/registry/errcode.c", "struct error **list = calloc(n + 1, sizeof(struct error *));",
                      "struct error **list = calloc(n + (n < 2), sizeof(struct error *));", "one entry too few of a merged list"),
