@@ -578,7 +578,6 @@ static void test_damaged_records(void **state)
 
 	cleanup_free char *path =
 		str_printf("%s/layers/chains/sha256.%s", w.dir, chain + strlen("sha256:"));
-	cleanup_free char *text = read_file(path);
 	static const char *const bad[] = {"", "towline-chain 1\n", "rubbish\nend\n",
 		"towline-blob 1\nend\n", "towline-chain 1\ndiff sha256:1\nend\n"};
 

@@ -383,7 +383,6 @@ static void test_damaged_headers(void **state)
 		damage_bit(&l, TAR_HEADERS_FILE, at); /* mended */
 	}
 	for (off_t size = 0; size < st.st_size; size += 13) {
-		cleanup_free char *path = str_printf("%s/" TAR_HEADERS_FILE, l.dir);
 		cleanup_buf struct buf out = {0};
 		struct layer cut;
 
