@@ -262,7 +262,8 @@ static int check_names(struct check *c, struct expect_node *n, DIR *d)
 		struct expect_node *child;
 
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
-			(whiteout_is_mark(e->d_name) && whiteout_needs_marks(dirfd(d))))
+			(whiteout_is_mark(e->d_name) &&
+				whiteout_needs_marks(dirfd(d), c->info.trusted)))
 			continue;
 		child = expect_child(&c->expect, n, e->d_name, strlen(e->d_name));
 		if (child) {

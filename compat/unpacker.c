@@ -25,7 +25,7 @@
 #define PIPE_SIZE (1 << 20)   /* what an ordinary user may have */
 #define CHECK_SIZE (4u << 20) /* so often is asked whether the pull was cancelled */
 #define POLL_MS 50
-#define DEFAULT_STALL_MS 60000u
+#define STALL_MS 60000u /* it may do nothing for so long */
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
@@ -283,7 +283,6 @@ static int check_cancelled(struct unpacker *u, struct error **reterr)
 
 static int wait_for_it(struct unpacker *u, struct error **reterr)
 {
-	unsigned stall = u->options.stall_ms ? u->options.stall_ms : DEFAULT_STALL_MS;
 	struct pollfd p[2] = {
 		{.fd = u->out, .events = POLLIN},
 		{.fd = u->npending ? u->in : -1, .events = POLLOUT},
@@ -296,7 +295,7 @@ static int wait_for_it(struct unpacker *u, struct error **reterr)
 	if (n)
 		return 0;
 	u->waited_ms += POLL_MS;
-	if (u->waited_ms >= stall)
+	if (u->waited_ms >= STALL_MS)
 		return error_setf(reterr, "the unpacker does not answer");
 	return check_cancelled(u, reterr);
 }

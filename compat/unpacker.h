@@ -25,7 +25,6 @@ struct unpacker_options {
 	const struct image_pull_reader *reader;
 	bool tar;
 	uint64_t max_unpacked; /* bytes of tar; 0: any number */
-	unsigned stall_ms;     /* it may do nothing for so long; 0: 60000 */
 };
 
 struct unpacker;

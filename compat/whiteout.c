@@ -85,9 +85,12 @@ void whiteout_forget(int dir, const char *name)
 		unlinkat(dir, mark, 0); /* mostly there is none */
 }
 
-bool whiteout_needs_marks(int fd)
+bool whiteout_needs_marks(int fd, bool trusted)
 {
-	return fgetxattr(fd, "user.overlay.opaque", NULL, 0) < 0 && errno == EOPNOTSUPP;
+	char name[64];
+
+	return fgetxattr(fd, overlay_name(name, sizeof(name), "opaque", trusted), NULL, 0) < 0 &&
+	       errno == EOPNOTSUPP;
 }
 
 /* The forms without a device: an empty file with an attribute, in a folder with another one; where

@@ -38,7 +38,7 @@ bool whiteout_is_mark(const char *name);
 /* name is a whiteout no more: without its mark. */
 void whiteout_forget(int dir, const char *name);
 /* No attributes there: whiteouts and opaque folders may be marks. */
-bool whiteout_needs_marks(int fd);
+bool whiteout_needs_marks(int fd, bool trusted);
 
 /* May a layer bring this attribute? security.capability and user.*, save overlay's own. */
 bool xattr_allowed(const char *name);

@@ -18,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import images  # noqa: E402
 import tap  # noqa: E402
+from tap import check  # noqa: E402
 
 TOP = os.path.abspath(os.environ.get("top_srcdir", os.path.join(HERE, "..", "..")))
 BUILD = os.path.abspath(os.environ.get("top_builddir", "."))
@@ -108,11 +109,6 @@ class Store:
             for name in files:
                 size = os.path.getsize(os.path.join(folder, name))
                 check(size < 256, "%s/%s was left, %d bytes" % (folder, name, size))
-
-
-def check(condition, what="failed"):
-    if not condition:
-        raise AssertionError(str(what))
 
 
 def need(*programs):

@@ -18,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import images  # noqa: E402
 import tap  # noqa: E402
+from tap import check  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("top_builddir", "."))
 PLUGIN = os.path.join(BUILD, ".libs", "image_pull.so")
@@ -25,11 +26,6 @@ MODULE = os.path.join(BUILD, ".libs", "crun_pull.so")
 HANDLER = os.path.join(BUILD, "engines", "crun", "towline_crun.so")
 WAIT = 60  # seconds until something that should have ended counts as hung
 DEFAULT_ENV = ["PATH=/bin", "TERM=xterm"]
-
-
-def check(condition, what="failed"):
-    if not condition:
-        raise AssertionError(str(what))
 
 
 def run(*argv, **more):

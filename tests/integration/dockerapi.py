@@ -29,6 +29,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import images  # noqa: E402
 import tap  # noqa: E402
+from tap import check  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("top_builddir", "."))
 LIBS = os.path.join(BUILD, ".libs")
@@ -45,11 +46,6 @@ def compare_module():
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("docker_compare", loader))
     loader.exec_module(module)
     return module
-
-
-def check(condition, what="failed"):
-    if not condition:
-        raise AssertionError(str(what))
 
 
 class Engine:

@@ -15,6 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import images  # noqa: E402
 import tap  # noqa: E402
+from tap import check  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("top_builddir", "."))
 LIBS = os.path.join(BUILD, ".libs")
@@ -23,11 +24,6 @@ TEMPLATE = os.path.join(LIBS, "lxc-towline")
 WAIT = 60  # seconds until something that should have ended counts as hung
 BASE = 100000  # of the IDs that containers with lxc.idmap have here
 WHO = "echo \"$(id -u):$(id -g) $(pwd) A=$A $(cat /etc/hostname)\""
-
-
-def check(condition, what="failed"):
-    if not condition:
-        raise AssertionError(str(what))
 
 
 class Site:

@@ -21,6 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import images  # noqa: E402
 import tap  # noqa: E402
+from tap import check  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("top_builddir", "."))
 BUILT = {name: os.path.join(BUILD, path) for name, path in (
@@ -31,11 +32,6 @@ WAIT = int(os.environ.get("SLURM_WAIT", "90"))  # seconds until something that s
 HUB = "10.79.0.254"  # the controller, the registry, its cache, and where srun runs
 NODES = ("n1", "n2", "n3")
 USER, UID = "ann", 4242
-
-
-def check(condition, what="failed"):
-    if not condition:
-        raise AssertionError(str(what))
 
 
 def run(*argv, **more):

@@ -9,6 +9,11 @@ class Skip(Exception):
     """The case cannot be run here: the text says why."""
 
 
+def check(condition, what="failed"):
+    if not condition:
+        raise AssertionError(str(what))
+
+
 def run(prefix, cases, *fixture):
     """Runs each case with the fixture. Returns the number of failures."""
     # Whoever started the tests may ignore these, as nohup and a script's & do, and programs inherit that.
