@@ -9,6 +9,7 @@
 #include <malloc.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -20,6 +21,13 @@
  * is touched before it is used. */
 #define HEAP_MAX ((size_t)160 << 20)
 #define HEAP_MIN ((size_t)16 << 20)
+
+/* The sanitizers' run-time maps memory and asks the kernel as it goes. */
+#ifdef SANITIZED
+static const bool sanitized = true;
+#else
+static const bool sanitized = false;
+#endif
 
 static const char *drop_rights(void)
 {
@@ -97,12 +105,9 @@ const char *jail_enter(void)
 
 	close_others();
 	failed = drop_rights();
-#ifndef SANITIZED
-	/* The sanitizers' run-time maps memory and asks the kernel as it goes. */
-	if (!failed)
+	if (!failed && !sanitized)
 		failed = grow_heap();
-	if (!failed)
+	if (!failed && !sanitized)
 		failed = forbid_calls();
-#endif
 	return failed;
 }
