@@ -15,6 +15,7 @@ engines_libhost_a_SOURCES = \
 	engines/towline/cli.c \
 	engines/towline/cli.h \
 	engines/towline/doctor.c \
+	engines/towline/failure.c \
 	engines/towline/images.c \
 	engines/towline/json_text.c \
 	engines/towline/json_text.h \

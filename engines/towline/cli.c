@@ -155,15 +155,6 @@ void cli_log(const struct cli *cli, int level, const char *message)
 
 /* ---- what commands stand on */
 
-int cli_failed(const struct cli *cli, const char *message)
-{
-	if (cli->report)
-		cli->report(cli->report_context, message);
-	else
-		cli_error("%s", message);
-	return CLI_FAILED;
-}
-
 /* Who is not root becomes the root of a user namespace, before the plugin and the store are there:
  * then files keep their owners. Without one, what a user may do has to do. */
 static void enter_userns(const struct cli *cli)
@@ -292,4 +283,16 @@ int cli_flush(FILE *out)
 		return 0;
 	cli_error("write error: %s", strerror(errno));
 	return -1;
+}
+
+void cli_json_string(FILE *out, const char *text)
+{
+	struct towline_text json;
+
+	towline_text_init(&json);
+	if (towline_json_string(text, &json.sink) == IMAGE_PULL_OK && json.value)
+		fputs(json.value, out);
+	else
+		fputs("\"\"", out);
+	towline_text_free(&json);
 }

@@ -12,12 +12,19 @@
 /* The exit statuses, a contract. */
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
+/* Why a command failed. */
+struct cli_failure {
+	const char *message;
+	const struct image_pull_error_info *info; /* what the plugin says of it; NULL: nothing */
+	const char *hint;                         /* goes with it; "" */
+};
+
 struct cli {
 	/* the global options; NULL or -1 where they were not given */
 	const char *config_file, *root, *plugin_path;
 	int log_level;
-	/* Where failures go; NULL: to stderr, a line each. */
-	void (*report)(void *context, const char *message);
+	/* Where failures go; NULL: to stderr, a line each, with details where they are wanted. */
+	void (*report)(void *context, const struct cli_failure *failure);
 	void *report_context;
 	/* what the commands open; cli_close frees it */
 	const struct towline_config *config;
@@ -68,10 +75,22 @@ int cli_usage(const char *command, const char *format, ...) __attribute__((forma
 /* A log line, if the level was asked for: level=info msg="..." */
 void cli_log(const struct cli *cli, int level, const char *message);
 
+/* ---- failure.c: CLI_FAILED, after the failure went where failures go */
+
+int cli_failed(const struct cli *cli, const char *message);
+/* With all that the plugin knows of it; NULL: out of memory. The reference is a canonical one;
+ * logged_in: credentials went with the pull. */
+int cli_pull_failed(const struct cli *cli, const struct image_pull_error_info *info,
+	const char *reference, bool logged_in);
+/* What the plugin knows of an error, for --log-level debug. */
+void cli_log_error_info(const struct cli *cli, const struct image_pull_error_info *info);
+/* One value: the line that Docker Engine ends a progress stream with, CR LF included. */
+int cli_failure_json(const struct cli_failure *failure, const struct image_pull_sink *sink);
+/* cli.report of a command whose output is JSON: that line, on stdout. */
+void cli_report_json(void *unused, const struct cli_failure *failure);
+
 /* ---- cli.c: what commands stand on. CLI_OK, or another status after the failure was reported. */
 
-/* CLI_FAILED, after the message went where failures go. */
-int cli_failed(const struct cli *cli, const char *message);
 /* Who is not root is in a user namespace afterwards, if that is possible. */
 int cli_load_config(struct cli *cli);
 enum cli_access {
@@ -91,6 +110,8 @@ struct statvfs;
 int cli_statvfs(const char *path, struct statvfs *ret);
 /* 0, or -1 after a line on stderr: what was printed did not all arrive. */
 int cli_flush(FILE *out);
+/* A JSON string, with its quotes. */
+void cli_json_string(FILE *out, const char *text);
 
 /* ---- answer.c: a sink whose values go to a function, as they come */
 

@@ -35,12 +35,8 @@ struct doctor {
 
 static void print_json_member(const char *name, const char *text)
 {
-	struct towline_text json;
-
-	towline_text_init(&json);
-	if (towline_json_string(text, &json.sink) == IMAGE_PULL_OK && json.value)
-		printf(",\"%s\":%s", name, json.value);
-	towline_text_free(&json);
+	printf(",\"%s\":", name);
+	cli_json_string(stdout, text);
 }
 
 /* One finding; advice: what to do, "" if nothing. */
@@ -77,12 +73,12 @@ static void find(struct doctor *d, enum state state, const char *what, const cha
 }
 
 /* cli.report: failures of what other commands stand on become findings. */
-static void keep_failure(void *context, const char *message)
+static void keep_failure(void *context, const struct cli_failure *failure)
 {
 	struct doctor *d = context;
 
 	free(d->failure);
-	d->failure = strdup(message);
+	d->failure = strdup(failure->message);
 }
 
 static const char *failure(const struct doctor *d)

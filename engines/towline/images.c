@@ -183,6 +183,8 @@ int command_images(struct cli *cli, int argc, char **argv)
 	int status = cli_parse_command(options, 1, 0, 0, argc, argv, &nargs);
 
 	answer_init(&answer, image_rows, &table);
+	if (json)
+		cli->report = cli_report_json;
 	if (status == CLI_OK)
 		status = cli_open_store(cli, CLI_READ);
 	if (status != CLI_OK)

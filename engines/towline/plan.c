@@ -25,6 +25,7 @@ struct planned_image {
 	char *reference;
 	struct part *parts;
 	size_t nparts;
+	char *failure; /* JSON: there is no plan, and this is why */
 };
 
 struct plan_command {
@@ -38,19 +39,18 @@ struct plan_command {
 	struct image_pull_instance *instance;
 	struct planned_image *images;
 	size_t nimages;
+	size_t first;      /* of them, of the reference that is asked for now */
+	const char *given; /* that reference; NULL: none is */
 	bool no_memory;
 };
 
 /* ---- what the plugin tells */
 
-static struct planned_image *image_named(struct plan_command *c, const char *reference)
+static struct planned_image *add_image(struct plan_command *c, const char *reference)
 {
-	struct planned_image *last = c->nimages ? &c->images[c->nimages - 1] : NULL;
-	struct planned_image *grown;
+	struct planned_image *grown = realloc(c->images, (c->nimages + 1) * sizeof(*grown));
+	struct planned_image *last;
 
-	if (last && strcmp(last->reference, reference) == 0)
-		return last;
-	grown = realloc(c->images, (c->nimages + 1) * sizeof(*grown));
 	if (!grown)
 		return NULL;
 	c->images = grown;
@@ -60,6 +60,28 @@ static struct planned_image *image_named(struct plan_command *c, const char *ref
 		return NULL;
 	c->nimages++;
 	return last;
+}
+
+static struct planned_image *image_named(struct plan_command *c, const char *reference)
+{
+	struct planned_image *last = c->nimages > c->first ? &c->images[c->nimages - 1] : NULL;
+
+	return last && strcmp(last->reference, reference) == 0 ? last : add_image(c, reference);
+}
+
+static void free_images(struct plan_command *c, size_t from)
+{
+	while (c->nimages > from) {
+		struct planned_image *image = &c->images[--c->nimages];
+
+		for (size_t i = 0; i < image->nparts; i++) {
+			free(image->parts[i].digest);
+			free(image->parts[i].media_type);
+		}
+		free(image->parts);
+		free(image->reference);
+		free(image->failure);
+	}
 }
 
 static void on_planned(void *context, void *pull, const struct image_pull_planned *p)
@@ -163,32 +185,30 @@ static void print_image(const struct plan_command *c, const struct planned_image
 
 /* ---- for programs */
 
-static void append_string(FILE *out, const char *s)
-{
-	putc('"', out);
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			fprintf(out, "\\%c", *s);
-		else if ((unsigned char)*s < ' ')
-			fprintf(out, "\\u%04x", (unsigned char)*s);
-		else
-			putc(*s, out);
-	}
-	putc('"', out);
-}
-
 /* "digest":..., and so on, without braces */
 static void append_part(FILE *out, const struct part *p)
 {
 	fputs("{\"digest\":", out);
-	append_string(out, p->digest);
+	cli_json_string(out, p->digest);
 	if (*p->media_type) {
 		fputs(",\"mediaType\":", out);
-		append_string(out, p->media_type);
+		cli_json_string(out, p->media_type);
 	}
 	if (p->size >= 0)
 		fprintf(out, ",\"size\":%" PRId64, p->size);
 	fprintf(out, ",\"present\":%s}", p->present ? "true" : "false");
+}
+
+/* The error object, with the reference before its other members. */
+static void append_failure(FILE *out, const struct planned_image *image)
+{
+	putc('{', out);
+	if (*image->reference) {
+		fputs("\"reference\":", out);
+		cli_json_string(out, image->reference);
+		putc(',', out);
+	}
+	fputs(image->failure + 1, out);
 }
 
 static void append_image(FILE *out, const struct plan_command *c, const struct planned_image *image)
@@ -197,7 +217,7 @@ static void append_image(FILE *out, const struct plan_command *c, const struct p
 	const char *separator = "";
 
 	fputs("{\"reference\":", out);
-	append_string(out, image->reference);
+	cli_json_string(out, image->reference);
 	for (size_t i = 0; i < image->nparts; i++) {
 		if (image->parts[i].kind == IMAGE_PULL_PLANNED_LAYER)
 			continue;
@@ -235,7 +255,10 @@ static int print_json(const struct plan_command *c)
 	for (size_t i = 0; i < c->nimages; i++) {
 		if (i)
 			fputc(',', out);
-		append_image(out, c, &c->images[i]);
+		if (c->images[i].failure)
+			append_failure(out, &c->images[i]);
+		else
+			append_image(out, c, &c->images[i]);
 	}
 	fputc(']', out);
 	if (fclose(out) != 0) {
@@ -246,6 +269,29 @@ static int print_json(const struct plan_command *c)
 	putchar('\n');
 	free(text);
 	return CLI_OK;
+}
+
+static int take_failure(void *context, const void *data, size_t size)
+{
+	char **ret = context;
+
+	free(*ret);
+	*ret = strndup(data, size);
+	return *ret ? IMAGE_PULL_OK : IMAGE_PULL_NO_MEMORY;
+}
+
+/* cli.report with --json: it takes the place of the image in the array. */
+static void keep_failure(void *context, const struct cli_failure *failure)
+{
+	struct plan_command *c = context;
+	struct answer answer cleanup(answer_free) = {0};
+	struct planned_image *image = add_image(c, c->given ? c->given : "");
+
+	answer_init(&answer, take_failure, image ? &image->failure : NULL);
+	if (!image || cli_failure_json(failure, &answer.sink) != IMAGE_PULL_OK)
+		cli_error("%s", failure->message);
+	if (image && !image->failure)
+		free_images(c, c->nimages - 1);
 }
 
 /* ---- asking */
@@ -280,20 +326,29 @@ static int plan_one(struct plan_command *c, const char *given)
 	struct image_pull_error *error = NULL;
 	int code, status;
 
+	c->given = given;
+	c->first = c->nimages;
 	towline_text_init(&name);
 	code = towline_reference_normalize(given, 1, &name.sink);
 	status = code == IMAGE_PULL_OK ? find_credentials(c, name.value)
 				       : cli_failed(c->cli, towline_text_message(&name, code));
 	if (status == CLI_OK) {
-		request.reference = name.value;
+		c->given = request.reference = name.value;
 		request.auth = c->credentials.found ? &c->credentials.auth : NULL;
-		if (c->plugin->image_pull(c->instance, &request, &error) != 0)
-			status = cli_failed(c->cli,
-				error ? c->plugin->error_info(error)->message : "out of memory");
+		code = c->plugin->image_pull(c->instance, &request, &error);
+		/* Part of a plan is none. */
+		if (code != 0 || c->no_memory)
+			free_images(c, c->first);
+		if (code != 0)
+			status =
+				cli_pull_failed(c->cli, error ? c->plugin->error_info(error) : NULL,
+					name.value, c->credentials.found);
 		else if (c->no_memory)
 			status = cli_failed(c->cli, "out of memory");
+		c->no_memory = false;
 	}
 	c->plugin->error_free(error);
+	c->given = NULL;
 	towline_text_free(&name);
 	return status;
 }
@@ -333,14 +388,7 @@ static int set_up(struct plan_command *c)
 
 static void free_command(struct plan_command *c)
 {
-	for (size_t i = 0; i < c->nimages; i++) {
-		for (size_t j = 0; j < c->images[i].nparts; j++) {
-			free(c->images[i].parts[j].digest);
-			free(c->images[i].parts[j].media_type);
-		}
-		free(c->images[i].parts);
-		free(c->images[i].reference);
-	}
+	free_images(c, 0);
 	free(c->images);
 	if (c->plugin)
 		c->plugin->destroy(c->instance);
@@ -360,6 +408,7 @@ int command_plan(struct cli *cli, int argc, char **argv)
 		{.name = "platform", .value = &c.platform_text},
 	};
 	struct answer answer cleanup(answer_free) = {0};
+	bool usable;
 	int nargs;
 	int status = cli_parse_command(
 		options, sizeof(options) / sizeof(options[0]), 1, -1, argc, argv, &nargs);
@@ -371,7 +420,12 @@ int command_plan(struct cli *cli, int argc, char **argv)
 		host_platform_parse(&c.platform, c.platform_text, &answer.sink) != IMAGE_PULL_OK)
 		status = cli_usage("plan", "--platform is OS/ARCH[/VARIANT], not %s: %s",
 			c.platform_text, answer_message(&answer, IMAGE_PULL_INVALID));
-	if (status == CLI_OK)
+	if (c.json) {
+		cli->report = keep_failure;
+		cli->report_context = &c; /* cppcheck-suppress autoVariables; until this returns */
+	}
+	usable = status == CLI_OK;
+	if (usable)
 		status = set_up(&c);
 	for (int i = 1; c.instance && i <= nargs; i++) {
 		int one = plan_one(&c, argv[i]);
@@ -381,7 +435,8 @@ int command_plan(struct cli *cli, int argc, char **argv)
 	}
 	for (size_t i = 0; !c.json && i < c.nimages; i++)
 		print_image(&c, &c.images[i]);
-	if (c.json && c.instance && print_json(&c) != CLI_OK)
+	cli->report = NULL;
+	if (c.json && usable && print_json(&c) != CLI_OK)
 		status = CLI_FAILED;
 	if (cli_flush(stdout) < 0)
 		status = CLI_FAILED;

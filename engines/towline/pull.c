@@ -39,10 +39,7 @@ struct pull_command {
 	struct progress_bar *bar;
 	bool have;       /* the image was here before, for the platform that is asked for */
 	int write_error; /* an errno: what is printed arrives nowhere, so the pull ends */
-	/* What is known of the failure that is being reported; NULL: the message alone. */
-	const struct image_pull_error_info *failure;
-	const char *hint; /* goes with it; "" */
-	char **warnings;  /* errors that did not end the pull, where no log was asked for */
+	char **warnings; /* errors that did not end the pull, where no log was asked for */
 	size_t nwarnings;
 };
 
@@ -74,7 +71,7 @@ static void catch_signals(void)
 	}
 }
 
-/* ---- errors: a line on stderr, or the stream's last line */
+/* ---- what the plugin says */
 
 static int print_bytes(void *context, const void *data, size_t size)
 {
@@ -84,69 +81,6 @@ static int print_bytes(void *context, const void *data, size_t size)
 		c->write_error = errno ? errno : EIO;
 	return IMAGE_PULL_OK;
 }
-
-/* A line under the message, as long as it has something to say. */
-static void note(const char *format, const char *a, const char *b)
-{
-	char *text = NULL, *line = NULL;
-
-	if (asprintf(&text, format, a, b) >= 0)
-		line = text_one_line(text);
-	else
-		text = NULL;
-	if (line)
-		fprintf(stderr, "  %s\n", line);
-	free(line);
-	free(text);
-}
-
-/* For people: whoever reads stderr from a pipe gets one line, as ever. */
-static void explain(
-	const struct cli *cli, const struct image_pull_error_info *info, const char *hint)
-{
-	const char *phase = towline_phase_name(info->phase);
-	char status[32] = "";
-
-	if (cli->log_level < 0 && !isatty(STDERR_FILENO))
-		return;
-	if (info->http_status)
-		snprintf(status, sizeof(status), "%d", info->http_status);
-	if (info->cancelled)
-		return;
-	if (*phase && *info->endpoint)
-		note("phase: %s, endpoint: %s", phase, info->endpoint);
-	else if (*phase)
-		note("phase: %s%s", phase, "");
-	if (*status || *info->registry_code)
-		note("HTTP status: %s, code: %s", *status ? status : "none",
-			*info->registry_code ? info->registry_code : "none");
-	if (IMAGE_PULL_HAS(info, struct image_pull_error_info, rate_limit_remaining) &&
-		*info->rate_limit)
-		note("rate limit: %s, remaining: %s", info->rate_limit,
-			*info->rate_limit_remaining ? info->rate_limit_remaining : "not said");
-	for (size_t i = 0; info->nattempts > 1 && i < info->nattempts; i++)
-		note("tried %s: %s", info->attempts[i]->endpoint, info->attempts[i]->message);
-	if (*hint)
-		note("hint: %s%s", hint, "");
-}
-
-static void report(void *context, const char *message)
-{
-	struct pull_command *c = context;
-	struct answer answer cleanup(answer_free) = {0};
-
-	answer_init(&answer, print_bytes, c);
-	if (c->show != SHOW_JSON) {
-		cli_error("%s", message);
-		if (c->failure)
-			explain(c->cli, c->failure, c->hint);
-	} else if ((c->failure ? towline_error_info_json(c->failure, c->hint, &answer.sink)
-			       : towline_error_json(message, 0, &answer.sink)) != IMAGE_PULL_OK) {
-		cli_error("%s", message);
-	}
-}
-
-/* ---- what the plugin says */
 
 static void show_plain(struct pull_command *c, const struct image_pull_progress *p)
 {
@@ -394,49 +328,6 @@ static int make_instance(struct pull_command *c)
 
 /* ---- the pull */
 
-/* What the error says to machines: for --log-level debug. */
-static void log_error_info(struct pull_command *c, const struct image_pull_error_info *info)
-{
-	char line[1024];
-	size_t i;
-
-	snprintf(line, sizeof(line),
-		"the pull failed: class %s, phase %s, endpoint \"%s\", HTTP status %d, "
-		"registry code \"%s\"",
-		towline_class_name(info->error_class), towline_phase_name(info->phase),
-		info->endpoint, info->http_status, info->registry_code);
-	cli_log(c->cli, IMAGE_PULL_LOG_DEBUG, line);
-	for (i = 0; i < info->nattempts; i++) {
-		snprintf(line, sizeof(line), "tried %s: %s", info->attempts[i]->endpoint,
-			info->attempts[i]->message);
-		cli_log(c->cli, IMAGE_PULL_LOG_DEBUG, line);
-	}
-}
-
-static int failed(struct pull_command *c, const struct image_pull_error_info *info)
-{
-	struct towline_text hint;
-	char *registry = strndup(c->reference, strcspn(c->reference, "/"));
-	int status;
-
-	if (!info || !registry) {
-		free(registry);
-		return cli_failed(c->cli, info ? info->message : "out of memory");
-	}
-	log_error_info(c, info);
-	towline_text_init(&hint);
-	c->hint = towline_error_hint(info, registry, c->credentials.found, &hint.sink) ==
-				  IMAGE_PULL_OK
-			  ? hint.value
-			  : "";
-	c->failure = info;
-	status = cli_failed(c->cli, info->message);
-	c->failure = NULL;
-	towline_text_free(&hint);
-	free(registry);
-	return status;
-}
-
 static int pull(struct pull_command *c)
 {
 	struct image_pull_request request = {
@@ -463,11 +354,12 @@ static int pull(struct pull_command *c)
 		status = CLI_FAILED;
 	} else if (ret != 0 && c->have && c->policy == PULL_NEWER && error &&
 		   !c->plugin->error_info(error)->cancelled) {
-		log_error_info(c, c->plugin->error_info(error));
+		cli_log_error_info(c->cli, c->plugin->error_info(error));
 		cli_error("warning: the image that is here stays in use: %s",
 			c->plugin->error_info(error)->message);
 	} else if (ret != 0) {
-		status = failed(c, error ? c->plugin->error_info(error) : NULL);
+		status = cli_pull_failed(c->cli, error ? c->plugin->error_info(error) : NULL,
+			c->reference, c->credentials.found);
 	}
 	c->plugin->error_free(error);
 	for (size_t i = 0; status == CLI_OK && i < c->nwarnings; i++)
@@ -561,11 +453,8 @@ static void free_command(struct pull_command *c)
 
 int command_pull(struct cli *cli, int argc, char **argv)
 {
-	struct pull_command c = {.cli = cli,
-		.progress_text = "auto",
-		.policy_text = "always",
-		.color_text = "auto",
-		.hint = ""};
+	struct pull_command c = {
+		.cli = cli, .progress_text = "auto", .policy_text = "always", .color_text = "auto"};
 	const struct cli_option options[] = {
 		{.name = "all-tags", .letter = 'a', .flag = &c.all_tags},
 		{.name = "authfile", .value = &c.authfile},
@@ -581,10 +470,10 @@ int command_pull(struct cli *cli, int argc, char **argv)
 	int status = cli_parse_command(
 		options, sizeof(options) / sizeof(options[0]), 1, -1, argc, argv, &nargs);
 
-	cli->report = report;
-	cli->report_context = &c; /* cppcheck-suppress autoVariables; until this returns */
 	if (status == CLI_OK)
 		status = usage(&c);
+	if (c.show == SHOW_JSON)
+		cli->report = cli_report_json;
 	/* What is no reference is said before anything is opened. */
 	for (int i = 1; status == CLI_OK && i <= nargs; i++)
 		status = normalize(&c, argv[i]);

@@ -313,6 +313,19 @@ def json_error(site):
                   more["endpoint"].startswith("http"), more)
 
 
+def json_failures(site):
+    """images --json has the error in place of the images"""
+    for make in (lambda store: store.write("{"), lambda store: os.symlink("/dev/null", store.root)):
+        store = Store(site)
+        make(store)
+        result = store.run("images", "--json")
+        check(result.code == 1 and result.err == "", result)
+        said = json.loads(result.out)
+        check(said == {"error": said["error"], "errorDetail": {"message": said["error"]}} and said["error"], result)
+        store.fails(1, said["error"].split("\n")[0], "images")
+    store.fails(2, "unknown option", "images", "--json", "--jsn")
+
+
 def several(site):
     """several references: one that fails does not keep the others away"""
     store = Store(site)
@@ -693,7 +706,7 @@ def terminal(site):
 
 
 CASES = [help_text, usage, bad_references, bad_configs, bad_plugins, fresh_pull, second_pull, image_id, podmans_id, default_tag,
-         quiet, by_digest, all_tags, platforms, other_platform, json_stream, json_error, several, policies, unknown_tag, refused, no_such_platform,
+         quiet, by_digest, all_tags, platforms, other_platform, json_stream, json_error, json_failures, several, policies, unknown_tag, refused, no_such_platform,
          log_levels, images_and_names, root_option, root_filesystem, unprivileged, check_and_prune, load_and_save, tls,
          interrupted, killed, broken_pipe, terminal]
 

@@ -3,6 +3,7 @@
 """towline plan: what a pull would fetch, and that nothing is fetched or stored."""
 import json
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -105,8 +106,28 @@ def failures(site):
         store = cli.Store(site)
         name = server.host + "/team/app:"
         result = store.run("plan", "--json", name + "none", name + "1")
-        check(result.code == 1 and "manifest for %snone not found" % name in result.err, result)
-        check([p["reference"] for p in json.loads(result.out)] == [name + "1"], result)
+        check(result.code == 1 and result.err == "", result)
+        (failed, planned) = json.loads(result.out)
+        check(planned["reference"] == name + "1" and planned["layers"] and "error" not in planned, result)
+        more = failed.pop("towline")
+        message = failed["error"]
+        check(failed == {"reference": name + "none", "error": message, "errorDetail": {"message": message}}, result)
+        check(message.startswith("manifest for %snone not found" % name), result)
+        check((more["phase"], more["code"], more["httpStatus"]) == ("manifest", "MANIFEST_UNKNOWN", 404) and
+              more["endpoint"].startswith("http"), more)
+        result = store.run("plan", name + "none", name + "1")
+        check(result.code == 1 and re.fullmatch("towline: manifest for %snone not found[^\n]*\n" % name, result.err), result)
+        check(result.lines[0] == name + "1", result)
+        same = plan_of(store, name + "1", name + "1")
+        check(len(same) == 2 and same[0] == same[1], same)
+        for config, args, named in (("{", (name + "1",), {}), (None, ("UPPER/x",), {"reference": "UPPER/x"})):
+            one = cli.Store(site)
+            if config:
+                one.write(config)
+            result = one.run("plan", "--json", *args)
+            check(result.code == 1 and result.err == "", result)
+            (failed,) = json.loads(result.out)
+            check(failed == {**named, "error": failed["error"], "errorDetail": {"message": failed["error"]}}, result)
         store.fails(1, "invalid reference format", "plan", "UPPER/x")
         store.fails(2, "--creds is", "plan", "--creds", ":", name + "1")
     for user, works in (("ann:secret", True), ("ann:other", False)):
