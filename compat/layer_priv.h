@@ -49,8 +49,10 @@ struct layer_store {
 	struct layer_hold *holds;
 	unsigned long serial;            /* of names in staging */
 	pthread_mutex_t sync_mutex;      /* guards what follows; taken inside mutex */
+	pthread_cond_t sync_cond;        /* syncing became false */
 	struct layer_unsynced *unsynced; /* data that may be on no disk yet */
-	bool chains_unsynced;
+	bool syncing;
+	uint64_t sync_asked, sync_done; /* how many syncs were asked for; which of them are done */
 };
 
 /* ---- records: a first line "towline-KIND 1", lines "key value", a last line "end" ---- */
@@ -76,7 +78,7 @@ struct layer_unpacked {
 	struct untar_result result;
 	char diff_id[DIGEST_MAX];
 	bool source_failed; /* as untar() says it */
-	bool over;          /* it is larger than the reader's max_unpacked */
+	bool over;          /* more than the reader's max_unpacked or max_entries */
 };
 /* Unpack into an open folder of staging. A reader that tells the diff ID gives tar, any other what
  * may be compressed if there is an unpacker. *ret is set on failure too. */

@@ -213,12 +213,7 @@ static int write_chain(struct layer_store *ls, const char *chain_id, const char 
 		record_add(&b, "parent", parent);
 	record_add_number(&b, "size", h->size);
 	layer_name(chain_id, name);
-	if (record_write(ls, CHAINS_DIR, name, &b, reterr) < 0)
-		return -1;
-	pthread_mutex_lock(&ls->sync_mutex);
-	ls->chains_unsynced = true;
-	pthread_mutex_unlock(&ls->sync_mutex);
-	return 0;
+	return record_write(ls, CHAINS_DIR, name, &b, reterr);
 }
 
 static int commit(struct layer_store *ls, const struct layer_handle *h, const char *parent,
@@ -375,6 +370,7 @@ int layer_store_open(
 	ls->log = options->log;
 	pthread_mutex_init(&ls->mutex, NULL);
 	pthread_mutex_init(&ls->sync_mutex, NULL);
+	pthread_cond_init(&ls->sync_cond, NULL);
 	if (options->unpacker) {
 		ls->unpacker = strdup(options->unpacker);
 		if (!ls->unpacker) {
@@ -409,6 +405,7 @@ void layer_store_close(struct layer_store *ls)
 	layer_unsynced_free(ls);
 	pthread_mutex_destroy(&ls->mutex);
 	pthread_mutex_destroy(&ls->sync_mutex);
+	pthread_cond_destroy(&ls->sync_cond);
 	closep(&ls->dir);
 	free(ls->path);
 	free(ls->unpacker);

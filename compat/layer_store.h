@@ -36,9 +36,9 @@ static inline void layer_store_closep(struct layer_store **ls)
 /* The table for the plugin; lives as long as ls. */
 const struct image_pull_layer_store *layer_store_table(struct layer_store *ls);
 
-/* Make durable what was committed so far: call it before an image that needs those layers is
- * published. Nothing happens where the store is "fast" or nothing was committed since the last one.
- */
+/* Make durable what was committed so far, by this process and others: call it before an image that
+ * needs those layers is published. It does not return before that is on the disk, whoever syncs.
+ * Nothing happens where the store is "fast". Any thread. */
 int layer_store_sync(struct layer_store *ls, struct error **reterr);
 /* Remove what killed processes left (open has done it). */
 void layer_store_sweep(struct layer_store *ls);

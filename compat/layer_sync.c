@@ -83,36 +83,63 @@ static int mark(struct layer_store *ls, const char *diff_id, struct error **rete
 	return 0;
 }
 
+/* The data of list and then its marks, with the chain entries, blob records and whatever else the
+ * images' layers have: of this process or, not marked or not yet written, of another. */
+static int sync_list(
+	struct layer_store *ls, const struct layer_unsynced *list, struct error **reterr)
+{
+	if (list && sync_all(ls, reterr) < 0)
+		return -1;
+	for (const struct layer_unsynced *u = list; u; u = u->next)
+		if (mark(ls, u->diff_id, reterr) < 0)
+			return -1;
+	/* Little is left to write. */
+	return sync_all(ls, reterr);
+}
+
+/* The lock is held, and let go meanwhile. */
+static int sync_once(struct layer_store *ls, struct error **reterr)
+{
+	struct layer_unsynced *list = ls->unsynced, **end = &ls->unsynced;
+	uint64_t covers = ls->sync_asked;
+	int n;
+
+	ls->unsynced = NULL;
+	ls->syncing = true;
+	pthread_mutex_unlock(&ls->sync_mutex);
+	n = sync_list(ls, list, reterr);
+	pthread_mutex_lock(&ls->sync_mutex);
+	ls->syncing = false;
+	if (n < 0) {
+		/* Next time again. */
+		while (*end)
+			end = &(*end)->next;
+		*end = list;
+	} else {
+		ls->sync_done = covers;
+		free_list(list);
+	}
+	pthread_cond_broadcast(&ls->sync_cond);
+	return n;
+}
+
+/* Whoever finds a sync under way may have data in it that is on no disk before it has ended, so he
+ * waits; what began after he came serves all who wait. One that failed serves nobody. */
 int layer_store_sync(struct layer_store *ls, struct error **reterr)
 {
-	struct layer_unsynced *list;
-	bool chains;
+	uint64_t mine;
 	int n = 0;
 
 	if (ls->fast || ls->read_only)
 		return 0;
 	pthread_mutex_lock(&ls->sync_mutex);
-	list = ls->unsynced;
-	ls->unsynced = NULL;
-	chains = ls->chains_unsynced;
-	ls->chains_unsynced = false;
+	mine = ++ls->sync_asked;
+	while (!n && ls->sync_done < mine) {
+		if (ls->syncing)
+			pthread_cond_wait(&ls->sync_cond, &ls->sync_mutex);
+		else
+			n = sync_once(ls, reterr);
+	}
 	pthread_mutex_unlock(&ls->sync_mutex);
-	if (list) {
-		n = sync_all(ls, reterr);
-		for (const struct layer_unsynced *u = list; u && !n; u = u->next)
-			n = mark(ls, u->diff_id, reterr);
-	}
-	/* The marks and the chain entries: little is left to write. */
-	if (!n && (list || chains))
-		n = sync_all(ls, reterr);
-	if (n) {
-		/* Next time again; what can't be noted is only taken for lost after a restart. */
-		for (const struct layer_unsynced *u = list; u; u = u->next)
-			(void)layer_unsynced_add(ls, u->diff_id, NULL);
-		pthread_mutex_lock(&ls->sync_mutex);
-		ls->chains_unsynced |= chains;
-		pthread_mutex_unlock(&ls->sync_mutex);
-	}
-	free_list(list);
 	return n;
 }

@@ -96,7 +96,7 @@ tests_conformance_pull_driver_SOURCES = \
 TESTS += tests/conformance/no_memory.py
 # The layer store.
 if HAVE_CMOCKA
-LAYER_TESTS = tests/test_archive_io tests/test_rootfs tests/test_layer_check tests/test_layer_store tests/test_tar_headers tests/test_untar
+LAYER_TESTS = tests/test_archive_io tests/test_rootfs tests/test_layer_check tests/test_layer_store tests/test_layer_sync tests/test_tar_headers tests/test_untar
 TESTS += $(LAYER_TESTS)
 check_PROGRAMS += $(LAYER_TESTS)
 LAYER_FIXTURE = tests/layer_fixture.c tests/layer_fixture.h
@@ -104,6 +104,7 @@ tests_test_archive_io_SOURCES = tests/test_archive_io.c tests/image_fixture.c te
 tests_test_layer_check_SOURCES = tests/test_layer_check.c $(LAYER_FIXTURE)
 tests_test_rootfs_SOURCES = tests/test_rootfs.c tests/image_fixture.c tests/image_fixture.h $(LAYER_FIXTURE)
 tests_test_layer_store_SOURCES = tests/test_layer_store.c $(LAYER_FIXTURE)
+tests_test_layer_sync_SOURCES = tests/test_layer_sync.c $(LAYER_FIXTURE)
 tests_test_tar_headers_SOURCES = tests/test_tar_headers.c $(LAYER_FIXTURE)
 tests_test_untar_SOURCES = tests/test_untar.c $(LAYER_FIXTURE)
 tests_test_archive_io_LDADD = $(LDADD) $(ARCHIVE_LIBS)
