@@ -26,12 +26,14 @@
 #define DEFAULT_CONCURRENT_DOWNLOADS 3
 #define DEFAULT_DOWNLOAD_ATTEMPTS 5
 #define DEFAULT_RESUME_QUOTA ((uint64_t)10 << 30)
+#define MIN_BUFFER_MEMORY (256 << 10) /* what one layer takes at least (image_pull_bounds) */
 #define DEFAULT_RESUME_MAX_AGE (7 * 24 * 3600)
 
 /* The public struct stands first, so that a pointer to it is one to the whole. */
 struct config {
 	struct towline_config public;
 	struct image_pull_network network;
+	struct image_pull_bounds bounds;
 	void **owned; /* all strings and lists */
 	size_t nowned;
 };
@@ -231,11 +233,11 @@ int config_read_uint32(struct config_reader *r, const struct json_value *v, cons
 }
 
 static int read_uint64(struct config_reader *r, const struct json_value *v, const char *key,
-	uint64_t *ret, struct error **reterr)
+	int64_t min, uint64_t *ret, struct error **reterr)
 {
 	int64_t n;
 
-	if (read_number(r, v, key, 1, INT64_MAX, &n, reterr) < 0)
+	if (read_number(r, v, key, min, INT64_MAX, &n, reterr) < 0)
 		return -1;
 	*ret = (uint64_t)n;
 	return 0;
@@ -305,13 +307,39 @@ static int read_downloads(
 static int read_layer_size(
 	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
 {
-	return read_uint64(r, v, key, &CONFIG(r)->limits.max_layer_size, reterr);
+	return read_uint64(r, v, key, 1, &CONFIG(r)->limits.max_layer_size, reterr);
+}
+
+#define BOUNDS(r) (&(r)->config->bounds)
+
+static int read_layer_entries(
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
+{
+	return read_uint64(r, v, key, 1, &BOUNDS(r)->max_layer_entries, reterr);
+}
+
+static int read_buffer_memory(
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
+{
+	return read_uint64(r, v, key, MIN_BUFFER_MEMORY, &BOUNDS(r)->max_buffer_memory, reterr);
+}
+
+static int read_connections(
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
+{
+	return config_read_uint32(r, v, key, 1, &BOUNDS(r)->max_connections, reterr);
+}
+
+static int read_host_connections(
+	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
+{
+	return config_read_uint32(r, v, key, 1, &BOUNDS(r)->max_connections_per_host, reterr);
 }
 
 static int read_resume_quota(
 	struct config_reader *r, const struct json_value *v, const char *key, struct error **reterr)
 {
-	return read_uint64(r, v, key, &CONFIG(r)->resume_quota, reterr);
+	return read_uint64(r, v, key, 1, &CONFIG(r)->resume_quota, reterr);
 }
 
 int config_read_bool(struct config_reader *r, const struct json_value *v, const char *key, int *ret,
@@ -428,6 +456,10 @@ static const struct key keys[] = {
 	{"unpacker", read_unpacker},
 	{"limits", read_object},
 	{"limits.max-layer-size", read_layer_size},
+	{"limits.max-layer-entries", read_layer_entries},
+	{"limits.max-buffer-memory", read_buffer_memory},
+	{"limits.max-connections", read_connections},
+	{"limits.max-connections-per-host", read_host_connections},
 	{"limits.connect-timeout-ms", read_connect_timeout},
 	{"limits.stall-timeout-ms", read_stall_timeout},
 	{"limits.pull-timeout-ms", read_pull_timeout},
@@ -559,6 +591,8 @@ static int set_defaults(struct config *c, struct error **reterr)
 	p->unpacker = UNPACKER;
 	p->network = &c->network;
 	c->network.struct_size = sizeof(c->network);
+	p->bounds = &c->bounds;
+	c->bounds.struct_size = sizeof(c->bounds);
 	p->limits.struct_size = sizeof(p->limits);
 	return set_certs_dirs(c, reterr);
 }

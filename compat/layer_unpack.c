@@ -85,7 +85,7 @@ static int unpack_confined(const struct layer_store *ls, const struct image_pull
 
 	int n = untar(options, &ret->result, &ret->source_failed, reterr);
 
-	ret->over = unpacker_over(u);
+	ret->over |= unpacker_over(u);
 	if (!n)
 		n = unpacker_diff_id(u, ret->diff_id, reterr);
 	unpacker_free(u);
@@ -100,6 +100,10 @@ int layer_unpack(struct layer_store *ls, const struct image_pull_reader *reader,
 		.trusted = ls->trusted,
 		.writeback = ls->writeback,
 		.log = ls->log,
+		.max_entries = IMAGE_PULL_HAS(reader, struct image_pull_reader, max_entries)
+				       ? reader->max_entries
+				       : 0,
+		.over = &ret->over,
 	};
 
 	*ret = (struct layer_unpacked){0};

@@ -116,6 +116,9 @@ struct towline_config {
 	 * "unpacker": the program for it. */
 	int confine;
 	const char *unpacker;
+	/* Of "limits" too: "max-layer-entries", "max-buffer-memory", "max-connections",
+	 * "max-connections-per-host". */
+	const struct image_pull_bounds *bounds;
 };
 /* path NULL: $XDG_CONFIG_HOME/towline/engine.json (or ~/.config/...) when not root, then
  * /etc/towline/engine.json, then built-in defaults. A path that is given must exist. Unknown keys

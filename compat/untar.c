@@ -37,6 +37,7 @@ struct untar {
 	struct tar_keep keep;
 	struct dir_times *times;
 	struct implicit_writer implicit;
+	uint64_t made; /* folders without an entry */
 	int tree_fd;
 	int shadow_fd; /* -1: nothing was replaced so far */
 	unsigned nshadow;
@@ -505,6 +506,18 @@ static int unpack_whiteout(struct untar *u, enum whiteout_kind kind, struct erro
 
 /* ---- the loop ---- */
 
+static int check_entries(const struct untar *u, struct error **reterr)
+{
+	uint64_t max = u->options->max_entries;
+
+	if (!max || u->result.entries + u->made <= max)
+		return 0;
+	if (u->options->over)
+		*u->options->over = true;
+	return error_setf(reterr, "it has more than the %llu entries that a layer may have",
+		(unsigned long long)max);
+}
+
 static int unpack_entry(struct untar *u, struct error **reterr)
 {
 	size_t size;
@@ -548,7 +561,8 @@ static int unpack_all(struct untar *u, struct error **reterr)
 
 	while ((n = u->members.next(u->members.arg, &u->entry, reterr)) > 0) {
 		u->result.entries++;
-		if (unpack_entry(u, reterr) < 0)
+		if (check_entries(u, reterr) < 0 || unpack_entry(u, reterr) < 0 ||
+			check_entries(u, reterr) < 0)
 			return -1;
 	}
 	if (n < 0 || u->members.drain(u->members.arg, reterr) < 0)
@@ -566,7 +580,10 @@ static int unpack_all(struct untar *u, struct error **reterr)
 
 static void made_parent(void *arg, const char *path)
 {
-	implicit_add(arg, path, true);
+	struct untar *u = arg;
+
+	u->made++;
+	implicit_add(&u->implicit, path, true);
 }
 
 static int prepare(struct untar *u, struct error **reterr)
@@ -580,7 +597,7 @@ static int prepare(struct untar *u, struct error **reterr)
 		return error_set(reterr, error_path("open", TREE_DIR, error_errno(errno)));
 	tree_init(&u->tree, u->tree_fd);
 	u->tree.made = made_parent;
-	u->tree.made_arg = &u->implicit;
+	u->tree.made_arg = u;
 	if (tar_headers_create(layer, TAR_HEADERS_FILE, &u->headers, reterr) < 0 ||
 		dir_times_new(layer, &u->times, reterr) < 0)
 		return -1;

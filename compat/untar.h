@@ -17,8 +17,10 @@ struct untar_options {
 	const struct image_pull_reader *source;
 	/* In place of source: whoever reads the tar elsewhere. Else NULL. */
 	const struct tar_members *members;
-	int layer;    /* an empty folder: tree, shadow and tar-headers are made in it */
-	bool trusted; /* overlay's markers are trusted.overlay.*; else user.overlay.* */
+	int layer;            /* an empty folder: tree, shadow and tar-headers are made in it */
+	bool trusted;         /* overlay's markers are trusted.overlay.*; else user.overlay.* */
+	uint64_t max_entries; /* entries, and folders that have none; 0: any number */
+	bool *over;           /* set where there were more; may be NULL */
 	struct writeback *writeback; /* is told what is dirty; may be NULL */
 	struct log *log;             /* may be NULL */
 };

@@ -269,6 +269,10 @@ struct image_pull_reader {
 	/* Since ABI 1.2, for IMAGE_PULL_LAYER_STORE_ENCODED: how many bytes of tar the store may
 	 * make of these; 0: any number. Past that it answers IMAGE_PULL_NO_SPACE. */
 	uint64_t max_unpacked;
+	/* Since ABI 1.2, bounds.max_layer_entries: how many entries of its tar the store may
+	 * unpack, with the folders that it makes for them and that have no entry; 0: any number.
+	 * Past that it answers IMAGE_PULL_NO_SPACE. */
+	uint64_t max_entries;
 };
 
 /* Docker: distribution.Descriptor. */
@@ -436,6 +440,23 @@ struct image_pull_network {
 	uint64_t max_speed; /* bytes a second of all blobs of the instance together */
 };
 
+/* Since ABI 1.2. What else an instance has not more of, all its life. 0 in any member: no bound. */
+struct image_pull_bounds {
+	size_t struct_size;
+	/* Entries of one layer. A layer store counts them (image_pull_reader.max_entries). */
+	uint64_t max_layer_entries;
+	/* Bytes of the buffers between the network and the layer store, of all layers on their way
+	 * together: 1 MiB each where there is no bound, less and, at 256 KiB each, in their turn
+	 * where they would have more. Less than 256 KiB counts as that. Decoders have memory of
+	 * their own besides. */
+	uint64_t max_buffer_memory;
+	/* Connections at once, those that are kept open for the next request too. Requests wait for
+	 * their turn, which no time-out counts. A connection that is kept for another TLS
+	 * identity's next request may exceed max_connections. */
+	uint32_t max_connections;
+	uint32_t max_connections_per_host;
+};
+
 struct image_pull_options {
 	size_t struct_size;
 	/* The header User-Agent; NULL: "towline/VERSION". */
@@ -468,6 +489,7 @@ struct image_pull_options {
 	const char *partial_dir;
 	uint64_t partial_quota;   /* bytes of it; the oldest blobs make room; 0: no limit */
 	uint32_t partial_max_age; /* seconds since a blob's last byte; 0: no limit */
+	const struct image_pull_bounds *bounds; /* since ABI 1.2; NULL: none */
 };
 
 /* What the engine offers. The tables are copied by create; their contexts must outlive the

@@ -93,6 +93,7 @@ plugin_libpull_a_SOURCES = \
 	plugin/registry/http_dns.c \
 	plugin/registry/http_easy.c \
 	plugin/registry/http_errors.c \
+	plugin/registry/http_gate.c \
 	plugin/registry/http_gunzip.c \
 	plugin/registry/http_internal.h \
 	plugin/registry/http_loop.c \
@@ -109,6 +110,7 @@ plugin_libpull_a_SOURCES = \
 	plugin/registry/transport.c \
 	plugin/registry/transport.h \
 	plugin/schema1.c \
+	plugin/xfer/buffers.c \
 	plugin/xfer/download.c \
 	plugin/xfer/download.h \
 	plugin/xfer/fetch.c \

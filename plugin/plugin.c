@@ -109,6 +109,7 @@ static void copy_tables(const struct image_pull_engine *given, struct engine_tab
 	table_copy(&ret->events, sizeof(ret->events), e.events);
 	table_copy(&ret->options, sizeof(ret->options), e.options);
 	table_copy(&ret->limits, sizeof(ret->limits), ret->options.limits);
+	table_copy(&ret->bounds, sizeof(ret->bounds), ret->options.bounds);
 }
 
 /* An option, else the environment's variable of this name, in upper or lower case. */
@@ -202,6 +203,8 @@ static int create_http_client(struct image_pull_instance *instance, struct error
 		.connect_timeout_ms =
 			l->connect_timeout_ms ? l->connect_timeout_ms : DEFAULT_CONNECT_TIMEOUT_MS,
 		.stall_timeout_ms = l->stall_timeout_ms,
+		.max_connections = instance->tables.bounds.max_connections,
+		.max_connections_per_host = instance->tables.bounds.max_connections_per_host,
 		.policy = &policy,
 	};
 
@@ -219,6 +222,8 @@ static int create_download_manager(struct image_pull_instance *instance, struct 
 							 : DEFAULT_DOWNLOAD_ATTEMPTS,
 		.retry_tick_ms = o->retry_tick_ms ? o->retry_tick_ms : DEFAULT_RETRY_TICK_MS,
 		.max_layer_size = l->max_layer_size,
+		.max_layer_entries = instance->tables.bounds.max_layer_entries,
+		.max_buffer_memory = instance->tables.bounds.max_buffer_memory,
 		.temp_dir = instance->temp_dir,
 		.partial = {instance->partial_dir, o->partial_quota, o->partial_max_age},
 		.retry_on_error = retry_on_error,

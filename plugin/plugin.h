@@ -16,6 +16,7 @@ struct engine_tables {
 	struct image_pull_events events;
 	struct image_pull_options options; /* its pointers are not kept */
 	struct image_pull_limits limits;
+	struct image_pull_bounds bounds;
 };
 
 /* Copies a struct that may be shorter or longer than ours; the rest is zeroed. from may be NULL. */

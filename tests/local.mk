@@ -2,8 +2,9 @@
 UNIT_TESTS = $(filter tests/test_%,$(TESTS))
 
 if HAVE_CMOCKA
-TESTS += tests/test_decompress tests/test_progress tests/test_transfer
-check_PROGRAMS += tests/test_decompress tests/test_progress tests/test_transfer
+TESTS += tests/test_buffers tests/test_decompress tests/test_progress tests/test_transfer
+check_PROGRAMS += tests/test_buffers tests/test_decompress tests/test_progress tests/test_transfer
+tests_test_buffers_SOURCES = tests/test_buffers.c
 tests_test_decompress_SOURCES = tests/test_decompress.c
 tests_test_progress_SOURCES = tests/test_progress.c
 tests_test_transfer_SOURCES = tests/test_transfer.c
@@ -70,11 +71,12 @@ tests_conformance_unit_driver_SOURCES = \
 
 # The registry client, against a server of the tests' own.
 if HAVE_CMOCKA
-HTTP_TESTS = tests/test_auth tests/test_http tests/test_proxy tests/test_tls tests/test_transport
+HTTP_TESTS = tests/test_auth tests/test_http tests/test_http_gate tests/test_proxy tests/test_tls tests/test_transport
 TESTS += $(HTTP_TESTS)
 check_PROGRAMS += $(HTTP_TESTS)
 tests_test_auth_SOURCES = tests/http_server.c tests/http_server.h tests/test_auth.c
 tests_test_http_SOURCES = tests/http_server.c tests/http_server.h tests/test_http.c
+tests_test_http_gate_SOURCES = tests/http_server.c tests/http_server.h tests/test_http_gate.c
 tests_test_proxy_SOURCES = tests/http_server.c tests/http_server.h tests/test_proxy.c
 tests_test_tls_SOURCES = tests/certs.c tests/certs.h tests/http_server.c tests/http_server.h tests/test_tls.c
 tests_test_transport_SOURCES = tests/certs.c tests/certs.h tests/http_server.c tests/http_server.h tests/test_transport.c
@@ -140,6 +142,7 @@ TESTS += tests/conformance/check.py tests/conformance/check_encoded.py tests/adv
 
 # The command line, against real registries on the loopback.
 TESTS += \
+	tests/integration/bounds.py \
 	tests/integration/cli.py \
 	tests/integration/confine.py \
 	tests/integration/limits.py \

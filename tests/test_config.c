@@ -80,6 +80,21 @@ static void refused(void **state)
 			":1: \"proxies.all-proxy\": there is no such key"},
 		{"{\"limits\": {\"max-layer-size\": \"1G\"}}",
 			":1: \"limits.max-layer-size\": a number is expected, not a string"},
+		{"{\"limits\": {\"max-layer-entries\": 0}}",
+			":1: \"limits.max-layer-entries\": 0 is not a whole number from 1 to "
+			"9223372036854775807"},
+		{"{\"limits\": {\"max-buffer-memory\": 262143}}",
+			":1: \"limits.max-buffer-memory\": 262143 is not a whole number from "
+			"262144 "
+			"to 9223372036854775807"},
+		{"{\"limits\": {\"max-connections\": 4294967296}}",
+			":1: \"limits.max-connections\": 4294967296 is not a whole number from 1 "
+			"to "
+			"4294967295"},
+		{"{\"limits\": {\"max-connections-per-host\": 0}}",
+			":1: \"limits.max-connections-per-host\": 0 is not a whole number from 1 "
+			"to "
+			"4294967295"},
 		{"{\"data-root\": \"/a\",\n\"data-root\": \"/b\"}",
 			":2: \"data-root\": the key is there twice"},
 		{"[]", ":1: an object is expected, not an array"},
@@ -172,7 +187,9 @@ static void everything(void **state)
 		"\"durability\": \"fast\", \"default-registry\": \"http://127.0.0.1:5000\",\n"
 		"\"ca-bundle\": \"/ca.pem\", \"user-agent\": \"u/1\", \"temp-dir\": \"/t\",\n"
 		"\"limits\": {\"max-layer-size\": 8589934592, \"connect-timeout-ms\": 1,\n"
-		"\"stall-timeout-ms\": 2, \"pull-timeout-ms\": 3}}";
+		"\"stall-timeout-ms\": 2, \"pull-timeout-ms\": 3,\n"
+		"\"max-layer-entries\": 4, \"max-buffer-memory\": 262144,\n"
+		"\"max-connections\": 5, \"max-connections-per-host\": 6}}";
 	char *folder = folder_make();
 	const struct towline_config *c = NULL;
 	struct towline_text answer;
@@ -208,6 +225,11 @@ static void everything(void **state)
 	assert_int_equal(c->limits.connect_timeout_ms, 1);
 	assert_int_equal(c->limits.stall_timeout_ms, 2);
 	assert_int_equal(c->limits.pull_timeout_ms, 3);
+	assert_int_equal(c->bounds->struct_size, sizeof(*c->bounds));
+	assert_int_equal(c->bounds->max_layer_entries, 4);
+	assert_int_equal(c->bounds->max_buffer_memory, 262144);
+	assert_int_equal(c->bounds->max_connections, 5);
+	assert_int_equal(c->bounds->max_connections_per_host, 6);
 	towline_config_free(c);
 	towline_text_free(&answer);
 	folder_remove(folder);

@@ -945,6 +945,49 @@ static void test_source_fails(void **state)
 	world_remove(&w);
 }
 
+/* Entries, and folders that have none: as many as there may be, and one more. */
+static void test_entries(void **state)
+{
+	struct memory_reader source;
+	cleanup_buf struct buf tar = {0};
+
+	(void)state;
+	tar_member(&tar, &(struct member){.name = "a", .data = "data"});
+	tar_member(&tar, &(struct member){.name = "b/c/d", .data = "data"});
+	tar_member(&tar, &(struct member){.name = ".wh.e"});
+	tar_end(&tar);
+	for (uint64_t max = 0; max <= 6; max++) {
+		struct untar_result result;
+		struct error *err = NULL;
+		bool source_failed = false, over = false, fits = max == 0 || max >= 5;
+		struct world w;
+
+		world_make(&w);
+
+		cleanup_free char *layer = str_printf("%s/layer", w.dir);
+		cleanup_free char *text = str_printf(
+			"it has more than the %d entries that a layer may have", (int)max);
+		cleanup_close int fd = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		memory_reader_init(&source, tar.data, tar.size);
+
+		struct untar_options options = {.source = &source.reader,
+			.layer = fd,
+			.trusted = is_root(),
+			.max_entries = max,
+			.over = &over};
+
+		assert_int_equal(untar(&options, &result, &source_failed, &err), fits ? 0 : -1);
+		assert_int_equal(over, !fits);
+		assert_false(source_failed);
+		if (!fits)
+			assert_string_equal(err->message, text);
+		error_unref(err);
+		memory_reader_done(&source);
+		world_remove(&w);
+	}
+}
+
 static void test_path_clean(void **state)
 {
 	static const struct {
@@ -994,6 +1037,7 @@ int main(void)
 		cmocka_unit_test(test_sparse_damaged),
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_source_fails),
+		cmocka_unit_test(test_entries),
 	};
 
 	umask(077);

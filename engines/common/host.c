@@ -90,6 +90,7 @@ int host_instance(const struct host_parts *parts, struct image_pull_instance **r
 		.retry_tick_ms = parts->retry_tick_ms,
 		.limits = &limits,
 		.network = config->network,
+		.bounds = config->bounds,
 	};
 	const struct image_pull_engine engine = {
 		.struct_size = sizeof(engine),

@@ -40,19 +40,16 @@ struct http_client *http_client_new(const struct http_options *options, struct e
 	client->event_fd = -1;
 	client->epoll_fd = -1;
 	client->queue_tail = &client->queue;
-	client->resolve = options->resolve;
-	client->resolve_context = options->resolve_context;
+	client->max_connections = options->max_connections;
+	client->max_host_connections = options->max_connections_per_host;
+	client->waiting_tail = &client->waiting;
 	http_policy_init(&client->policy, options->policy);
 	http_client_set_timeouts(client, options->connect_timeout_ms, options->stall_timeout_ms);
 	pthread_mutex_init(&client->lock, NULL);
-	if (cond_init(&client->idle) < 0) {
-		pthread_mutex_destroy(&client->lock);
-		free(client);
-		error_set(reterr, &error_no_memory);
-		return NULL;
-	}
+	client->resolver = http_resolver_new(options);
 	client->trust = http_trust_new(options->ca_bundle ? options->ca_bundle : "");
-	if (!client->trust || copy_string(options->user_agent, &client->user_agent) < 0 ||
+	if (!client->resolver || !client->trust ||
+		copy_string(options->user_agent, &client->user_agent) < 0 ||
 		copy_string(options->ca_bundle, &client->ca_bundle) < 0) {
 		http_client_free(client);
 		error_set(reterr, &error_no_memory);
@@ -75,13 +72,12 @@ void http_client_free(struct http_client *client)
 {
 	if (!client)
 		return;
-	http_resolve_stop(client);
+	http_resolver_free(client->resolver);
 	http_loop_stop(client);
 	http_trust_free(client->trust);
 	http_proxies_free(&client->proxies);
 	free(client->user_agent);
 	free(client->ca_bundle);
-	pthread_cond_destroy(&client->idle);
 	pthread_mutex_destroy(&client->lock);
 	free(client);
 }
@@ -460,4 +456,9 @@ int64_t http_response_held_back_ms(const struct http_response *response)
 	const struct exchange *x = (const struct exchange *)response;
 
 	return atomic_load(&x->was_paused_ms);
+}
+
+int64_t http_response_waited_ms(const struct http_response *response)
+{
+	return ((const struct exchange *)response)->waited_ms;
 }

@@ -62,6 +62,9 @@ struct http_options {
 	void *resolve_context;
 	const char *http_proxy, *https_proxy, *all_proxy, *no_proxy; /* "" or NULL: none; copied */
 	uint32_t connect_timeout_ms, stall_timeout_ms;
+	/* Connections at once, idle ones too, and to one host and port; 0: no limit. Requests wait
+	 * for their turn, in the order in which they come; no time-out counts that. */
+	uint32_t max_connections, max_connections_per_host;
 	const struct http_policy *policy; /* NULL: the defaults */
 };
 
@@ -125,6 +128,8 @@ int http_response_read_all(struct http_response *response, const struct context 
 /* How long a full ring has kept the connection waiting, all told, in ms. A server that gives up on
  * such a connection is not to blame. */
 int64_t http_response_held_back_ms(const struct http_response *response);
+/* How long the request had to wait for a connection (max_connections). */
+int64_t http_response_waited_ms(const struct http_response *response);
 /* Ends the request if its body was not read to the end. NULL is allowed. Thread-safe against the
  * loop. */
 void http_response_free(struct http_response *response);

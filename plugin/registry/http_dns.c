@@ -12,6 +12,7 @@
 #define KEEP_MS 30000
 #define MAX_HOSTS 64
 #define MAX_ADDRESSES 32
+#define STOP_WAIT_MS 250               /* for a lookup that goes on when the client ends */
 #define LOOKUP_STACK_SIZE (512 * 1024) /* NSS modules of the system's run on it */
 
 /* What a lookup found; kept for a while. */
@@ -25,9 +26,25 @@ struct cached_host {
 /* A lookup under way, and who waits for it. */
 struct lookup {
 	struct lookup *next;
-	struct http_client *client;
+	struct resolver *resolver;
 	char *host;
 	struct exchange *waiting;
+};
+
+/* Nobody can interrupt the system's lookups, and one may take minutes: so this outlives the client,
+ * and with it the thread that is still at it. */
+struct resolver {
+	int (*resolve)(void *context, const char *host, int (*add)(void *arg, const char *address),
+		void *arg);
+	void *resolve_context;
+	pthread_mutex_t lock;   /* guards what follows, and lookup_next of exchanges */
+	pthread_cond_t changed; /* nlooking or nanswering has become less */
+	unsigned refs;          /* the client, each thread */
+	unsigned nlooking;      /* threads that look something up */
+	unsigned nanswering;    /* those that tell who waits */
+	bool closed;            /* there is no client any more */
+	struct lookup *lookups;
+	struct cached_host *hosts;
 };
 
 bool http_is_ip(const char *host)
@@ -102,7 +119,7 @@ static void answer(struct exchange *x, const char *addresses, const char *why)
 	http_loop_post(x, OP_SUBMIT);
 }
 
-/* ---- the cache; the client's lock is held */
+/* ---- the cache; the lock is held */
 
 static void cached_host_free(struct cached_host *c)
 {
@@ -111,9 +128,9 @@ static void cached_host_free(struct cached_host *c)
 	free(c);
 }
 
-static const char *cached(struct http_client *client, const char *host)
+static const char *cached(struct resolver *r, const char *host)
 {
-	struct cached_host **p = &client->hosts;
+	struct cached_host **p = &r->hosts;
 	int64_t now = monotonic_ms();
 	const char *found = NULL;
 
@@ -133,12 +150,12 @@ static const char *cached(struct http_client *client, const char *host)
 }
 
 /* Takes over addresses. Lack of memory means only that it is looked up again. */
-static void remember(struct http_client *client, const char *host, char *addresses)
+static void remember(struct resolver *r, const char *host, char *addresses)
 {
 	struct cached_host *c, **last;
 	size_t n = 0;
 
-	for (last = &client->hosts; *last; last = &(*last)->next)
+	for (last = &r->hosts; *last; last = &(*last)->next)
 		n++;
 	c = n < MAX_HOSTS ? calloc(1, sizeof(*c)) : NULL;
 	if (!c || !(c->host = strdup(host))) {
@@ -196,50 +213,83 @@ static const char *system_lookup(const char *host, struct found *found)
 	return NULL;
 }
 
+/* The lock is held, and let go. */
+static void resolver_unref(struct resolver *r)
+{
+	bool last = --r->refs == 0;
+
+	pthread_mutex_unlock(&r->lock);
+	if (!last)
+		return;
+	while (r->hosts) {
+		struct cached_host *c = r->hosts;
+
+		r->hosts = c->next;
+		cached_host_free(c);
+	}
+	pthread_cond_destroy(&r->changed);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+/* Nobody joins l any more. Takes over who has. */
+static struct exchange *end_lookup(struct lookup *l)
+{
+	struct resolver *r = l->resolver;
+	struct exchange *waiting;
+	struct lookup **p;
+
+	pthread_mutex_lock(&r->lock);
+	for (p = &r->lookups; *p != l; p = &(*p)->next)
+		;
+	*p = l->next;
+	waiting = l->waiting;
+	r->nlooking--;
+	r->nanswering++;
+	pthread_cond_broadcast(&r->changed);
+	pthread_mutex_unlock(&r->lock);
+	return waiting;
+}
+
 static void *look_up(void *arg)
 {
-	struct lookup *l = arg, **p;
-	struct http_client *client = l->client;
+	struct lookup *l = arg;
+	struct resolver *r = l->resolver;
 	struct found found = {0};
 	const char *why = NULL;
-	struct exchange *x;
+	struct exchange *x, *waiting;
 
-	if (!client->resolve)
+	if (!r->resolve)
 		why = system_lookup(l->host, &found);
-	else if (client->resolve(client->resolve_context, l->host, add_address, &found) < 0)
+	else if (r->resolve(r->resolve_context, l->host, add_address, &found) < 0)
 		why = "no such host";
 	if (!why && found.text.oom)
 		why = "cannot allocate memory";
 	if (!why && found.count == 0)
 		why = "no such host";
 
-	pthread_mutex_lock(&client->lock);
-	for (p = &client->lookups; *p != l; p = &(*p)->next)
-		;
-	*p = l->next;
-	pthread_mutex_unlock(&client->lock);
-	/* out of the list: nobody joins any more */
-	while ((x = l->waiting)) {
-		l->waiting = x->lookup_next;
+	waiting = end_lookup(l);
+	while ((x = waiting)) {
+		waiting = x->lookup_next;
 		answer(x, found.text.data, why);
 		exchange_unref(x);
 	}
-	pthread_mutex_lock(&client->lock);
-	if (!why)
-		remember(client, l->host, buf_steal(&found.text));
+	pthread_mutex_lock(&r->lock);
+	if (!why && !r->closed)
+		remember(r, l->host, buf_steal(&found.text));
 	buf_free(&found.text);
 	free(l->host);
 	free(l);
-	if (--client->nlookups == 0)
-		pthread_cond_broadcast(&client->idle);
-	pthread_mutex_unlock(&client->lock);
+	r->nanswering--;
+	pthread_cond_broadcast(&r->changed);
+	resolver_unref(r);
 	return NULL;
 }
 
-/* The client's lock is held. */
+/* The lock is held. */
 static int start_lookup(struct exchange *x, struct error **reterr)
 {
-	struct http_client *client = x->client;
+	struct resolver *r = x->client->resolver;
 	struct lookup *l = calloc(1, sizeof(*l));
 	pthread_t thread;
 
@@ -247,20 +297,22 @@ static int start_lookup(struct exchange *x, struct error **reterr)
 		free(l);
 		return error_set(reterr, &error_no_memory);
 	}
-	l->client = client;
+	l->resolver = r;
 	l->waiting = exchange_ref(x);
-	l->next = client->lookups;
-	client->lookups = l;
-	client->nlookups++;
+	l->next = r->lookups;
+	r->lookups = l;
+	r->nlooking++;
+	r->refs++;
 	if (thread_start(&thread, LOOKUP_STACK_SIZE, look_up, l, reterr) < 0) {
-		client->lookups = l->next;
-		client->nlookups--;
+		r->lookups = l->next;
+		r->nlooking--;
+		r->refs--;
 		exchange_unref(x);
 		free(l->host);
 		free(l);
 		return -1;
 	}
-	pthread_detach(thread); /* http_resolve_stop waits for nlookups */
+	pthread_detach(thread); /* http_resolver_free waits, as long as it may */
 	return 0;
 }
 
@@ -279,7 +331,7 @@ static bool plausible(const char *host)
 
 int http_resolve(struct exchange *x, struct error **reterr)
 {
-	struct http_client *client = x->client;
+	struct resolver *r = x->client->resolver;
 	cleanup_free char *known = NULL;
 	const char *found;
 	struct lookup *l;
@@ -293,16 +345,16 @@ int http_resolve(struct exchange *x, struct error **reterr)
 	}
 	if (!plausible(x->route.dial_host))
 		return error_set(reterr, http_lookup_error(x, "no such host"));
-	pthread_mutex_lock(&client->lock);
-	found = cached(client, x->route.dial_host);
+	pthread_mutex_lock(&r->lock);
+	found = cached(r, x->route.dial_host);
 	if (found) {
 		known = strdup(found);
-		pthread_mutex_unlock(&client->lock);
+		pthread_mutex_unlock(&r->lock);
 		answer(x, known ? known : "", known ? NULL : "cannot allocate memory");
 		return 0;
 	}
 	atomic_store(&x->looking_up, true);
-	for (l = client->lookups; l && strcmp(l->host, x->route.dial_host) != 0; l = l->next)
+	for (l = r->lookups; l && strcmp(l->host, x->route.dial_host) != 0; l = l->next)
 		;
 	if (l) {
 		x->lookup_next = l->waiting;
@@ -310,20 +362,54 @@ int http_resolve(struct exchange *x, struct error **reterr)
 	} else {
 		rc = start_lookup(x, reterr);
 	}
-	pthread_mutex_unlock(&client->lock);
+	pthread_mutex_unlock(&r->lock);
 	return rc;
 }
 
-void http_resolve_stop(struct http_client *client)
+struct resolver *http_resolver_new(const struct http_options *options)
 {
-	pthread_mutex_lock(&client->lock);
-	while (client->nlookups)
-		pthread_cond_wait(&client->idle, &client->lock);
-	while (client->hosts) {
-		struct cached_host *c = client->hosts;
+	struct resolver *r = calloc(1, sizeof(*r));
 
-		client->hosts = c->next;
-		cached_host_free(c);
+	if (!r)
+		return NULL;
+	if (cond_init(&r->changed) < 0) {
+		free(r);
+		return NULL;
 	}
-	pthread_mutex_unlock(&client->lock);
+	pthread_mutex_init(&r->lock, NULL);
+	r->resolve = options->resolve;
+	r->resolve_context = options->resolve_context;
+	r->refs = 1;
+	return r;
+}
+
+/* The lock is held. Who still waits has given up: requests that are open keep a client alive. */
+static void forsake_lookups(struct resolver *r)
+{
+	struct lookup *l;
+	struct exchange *x;
+
+	for (l = r->lookups; l; l = l->next) {
+		while ((x = l->waiting)) {
+			l->waiting = x->lookup_next;
+			exchange_unref(x);
+		}
+	}
+}
+
+void http_resolver_free(struct resolver *r)
+{
+	int64_t end = monotonic_ms() + STOP_WAIT_MS, left = 0;
+
+	if (!r)
+		return;
+	pthread_mutex_lock(&r->lock);
+	/* the engine's own resolver is to be called no more, so it is waited for */
+	while (r->nlooking && (r->resolve || (left = end - monotonic_ms()) > 0))
+		context_wait(&CONTEXT_BACKGROUND, &r->changed, &r->lock, r->resolve ? -1 : left);
+	r->closed = true;
+	forsake_lookups(r);
+	while (r->nanswering)
+		context_wait(&CONTEXT_BACKGROUND, &r->changed, &r->lock, -1);
+	resolver_unref(r);
 }

@@ -284,6 +284,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 	x->socket_errno = fd < 0 ? errno : 0;
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
+	x->pool->nsockets++;
 	x->fd = fd;
 	x->connected_at = 0;
 	x->hooked = !http_needs_hook(x);
@@ -308,7 +309,10 @@ static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, voi
 /* arg is the pool: a connection may outlive the exchange that it was made for. */
 static int on_close(void *arg, curl_socket_t fd)
 {
-	http_loop_closing(arg, fd);
+	struct pool *pool = arg;
+
+	http_loop_closing(pool, fd);
+	pool->nsockets--;
 	return close(fd);
 }
 

@@ -71,14 +71,17 @@ struct exchange {
 	struct curl_slist *addresses; /* for CURLOPT_RESOLVE */
 	struct error *resolve_error;
 
-	/* the client's lock: the queue to the loop and that of a lookup */
+	/* the client's lock: the queue to the loop */
 	unsigned ops;
-	struct exchange *queue_next, *lookup_next;
+	struct exchange *queue_next;
+	struct exchange *lookup_next; /* the resolver's lock */
 
 	/* the loop's alone */
 	CURL *easy;
 	struct pool *pool;
-	struct exchange *prev, *next;
+	struct exchange *prev, *next; /* in the pool, or in the client's waiting */
+	int64_t waiting_since;        /* for its turn; 0: it does not */
+	int64_t waited_ms;            /* so long */
 	char curl_text[CURL_ERROR_SIZE];
 	int fd;                   /* opened last for this exchange; -1: a kept one was used */
 	char dialled[80];         /* the first address dialled, "1.2.3.4:443" */
@@ -144,33 +147,28 @@ static inline size_t http_buffer_size(const struct exchange *x)
 
 /* ---- the client and its loop (http_loop.c) */
 
-struct lookup;
-struct cached_host;
+struct resolver;
 
 struct http_client {
 	char *user_agent, *ca_bundle;
-	int (*resolve)(void *context, const char *host, int (*add)(void *arg, const char *address),
-		void *arg);
-	void *resolve_context;
+	struct resolver *resolver;
 	struct http_proxies proxies;
 	_Atomic uint32_t connect_timeout_ms, stall_timeout_ms;
 	_Atomic uint32_t connect_ms; /* http_client_connect_ms */
 	struct http_policy policy;
+	uint32_t max_connections, max_host_connections; /* 0: no limit */
 
 	pthread_mutex_t lock;  /* guards down to the blank line */
 	int64_t speed_next_us; /* when the next bytes are due under max_speed */
-	pthread_cond_t idle;   /* nlookups became 0 */
 	bool running, stopping;
 	pthread_t thread;
 	struct exchange *queue, **queue_tail;
-	struct lookup *lookups;
-	unsigned nlookups; /* threads that resolve */
-	struct cached_host *hosts;
 
 	int event_fd, epoll_fd; /* -1 before the loop runs */
 	/* the loop's alone */
 	struct pool *pools;
 	uint32_t last_pool;
+	struct exchange *waiting, **waiting_tail; /* http_gate.c */
 	int64_t next_check;
 	struct trust *trust;
 };
@@ -202,9 +200,23 @@ struct pool {
 	CURLM *multi;
 	struct exchange *active;
 	int64_t timer_at, idle_since; /* -1: none */
+	uint32_t nsockets;            /* that are open */
 	int cert_fd, key_fd;          /* the client certificate, in memory files; -1 */
 	struct verified *verified;
 };
+
+void http_loop_free_pool(struct pool *pool);
+
+/* ---- how many connections there may be (http_gate.c); the loop's thread */
+
+/* Has x to wait for its turn? Then it is in the client's waiting from now on. */
+bool http_gate_wait(struct exchange *x);
+/* x, which waits, will not go out. */
+void http_gate_leave(struct exchange *x);
+/* The first of those who wait that may go out now, taken out; NULL: none. */
+struct exchange *http_gate_next(struct http_client *client);
+/* Before x goes out in its pool: make libcurl close idle connections rather than open too many. */
+void http_gate_pass(struct exchange *x);
 
 /* ---- a curl handle for an exchange (http_easy.c) */
 
@@ -218,7 +230,10 @@ void http_loop_closing(struct pool *pool, int fd);
 
 /* Find addresses for x->route.dial_host, then post OP_SUBMIT. */
 int http_resolve(struct exchange *x, struct error **reterr);
-void http_resolve_stop(struct http_client *client);
+struct resolver *http_resolver_new(const struct http_options *options); /* NULL: no memory */
+/* No request may be open. A lookup of the system's that goes on is waited for, but not long: its
+ * thread then ends by itself. NULL is allowed. */
+void http_resolver_free(struct resolver *r);
 bool http_is_ip(const char *host);
 
 /* ---- TLS (http_tls.c) */

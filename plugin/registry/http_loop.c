@@ -88,7 +88,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 	return 0;
 }
 
-static void pool_free(struct pool *pool)
+void http_loop_free_pool(struct pool *pool)
 {
 	if (!pool)
 		return;
@@ -120,7 +120,7 @@ static struct pool *pool_new(struct http_client *client, struct http_tls *tls)
 		curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool) != CURLM_OK ||
 		curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long)MAX_IDLE_CONNECTIONS) !=
 			CURLM_OK) {
-		pool_free(pool);
+		http_loop_free_pool(pool);
 		return NULL;
 	}
 	pool->next = client->pools;
@@ -152,7 +152,7 @@ static void drop_idle_pools(struct http_client *client, int64_t now)
 			continue;
 		}
 		*p = pool->next;
-		pool_free(pool);
+		http_loop_free_pool(pool);
 	}
 }
 
@@ -162,6 +162,8 @@ static void end_exchange(struct exchange *x, struct error *err)
 {
 	struct pool *pool = x->pool;
 
+	if (x->waiting_since)
+		http_gate_leave(x);
 	if (pool) {
 		if (x->prev)
 			x->prev->next = x->next;
@@ -233,17 +235,8 @@ static void collect_finished(struct pool *pool)
 	}
 }
 
-static void submit(struct http_client *client, struct exchange *x)
+static void begin(struct http_client *client, struct exchange *x)
 {
-	exchange_ref(x); /* the loop's, until end_exchange */
-	if (x->aborted) {
-		end_exchange(x, error_ref(&err_context_canceled));
-		return;
-	}
-	if (x->resolve_error) {
-		end_exchange(x, steal_ptr(&x->resolve_error));
-		return;
-	}
 	x->pool = pool_for(client, x->tls);
 	if (!x->pool) {
 		end_exchange(x, &error_no_memory);
@@ -255,8 +248,30 @@ static void submit(struct http_client *client, struct exchange *x)
 	if (x->next)
 		x->next->prev = x;
 	x->pool->active = x;
+	http_gate_pass(x);
 	if (http_easy_attach(x) < 0 || curl_multi_add_handle(x->pool->multi, x->easy) != CURLM_OK)
 		end_exchange(x, &error_no_memory);
+}
+
+/* Those whose turn has come. */
+static void begin_waiting(struct http_client *client)
+{
+	struct exchange *x;
+
+	while ((x = http_gate_next(client)))
+		begin(client, x);
+}
+
+static void submit(struct http_client *client, struct exchange *x)
+{
+	exchange_ref(x); /* the loop's, until end_exchange */
+	begin_waiting(client);
+	if (x->aborted)
+		end_exchange(x, error_ref(&err_context_canceled));
+	else if (x->resolve_error)
+		end_exchange(x, steal_ptr(&x->resolve_error));
+	else if (!http_gate_wait(x))
+		begin(client, x);
 }
 
 static void unpause(struct exchange *x)
@@ -288,7 +303,7 @@ static void do_asked(struct http_client *client)
 			submit(client, x);
 		} else if (ops & OP_ABORT) {
 			x->aborted = true; /* it may still wait for a name */
-			if (x->pool)
+			if (x->pool || x->waiting_since)
 				end_exchange(x, error_ref(&err_context_canceled));
 		} else if (ops & OP_UNPAUSE) {
 			unpause(x);
@@ -318,7 +333,7 @@ static struct error *overdue(struct exchange *x, int64_t now)
 	uint32_t connect = x->connect_timeout_ms;
 	uint32_t header = x->client->policy.header_timeout_ms;
 
-	if (x->deadline && now >= x->deadline)
+	if (x->deadline && now >= x->deadline + x->waited_ms)
 		return x->have_header ? error_plainf("context deadline exceeded (Client.Timeout or "
 						     "context cancellation "
 						     "while reading body)")
@@ -334,7 +349,9 @@ static struct error *overdue(struct exchange *x, int64_t now)
 	}
 	if (header && !x->have_header && x->requested_at && now - x->requested_at >= header)
 		return error_plainf("net/http: timeout awaiting response headers");
-	if (stall && !x->paused_since && now - x->last_data >= stall)
+	/* without a socket and a request it waits for libcurl to give it a connection */
+	if (stall && !x->paused_since && (x->fd >= 0 || x->requested_at) &&
+		now - x->last_data >= stall)
 		return error_plainf("no data received for %u ms: i/o timeout", stall);
 	return http_too_slow(x, now);
 }
@@ -480,17 +497,20 @@ static void *run(void *arg)
 			on_event(client, &events[i]);
 		do_asked(client);
 		run_timers(client);
+		begin_waiting(client);
 		pthread_mutex_lock(&client->lock);
 		stopping = client->stopping && !client->queue;
 		pthread_mutex_unlock(&client->lock);
 	}
+	while (client->waiting)
+		end_exchange(client->waiting, error_ref(&err_context_canceled));
 	while (client->pools) {
 		struct pool *pool = client->pools;
 
 		while (pool->active)
 			end_exchange(pool->active, error_ref(&err_context_canceled));
 		client->pools = pool->next;
-		pool_free(pool);
+		http_loop_free_pool(pool);
 	}
 	return NULL;
 }

@@ -471,6 +471,8 @@ static int run(struct walk *w, struct http_response **ret, struct error **reterr
 				return error_set(reterr, err);
 			return fail(w->request, &w->hop.url, NULL, err, reterr);
 		}
+		if (w->deadline)
+			w->deadline += http_response_waited_ms(r);
 		again = wait_if_busy(w, r, reterr);
 		if (again < 0)
 			return -1;

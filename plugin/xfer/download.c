@@ -72,6 +72,8 @@ struct download_manager *download_manager_new(
 	dm->env.pause_ms = config->pause_ms ? config->pause_ms : DEFAULT_PAUSE_MS;
 	dm->env.retry_on_error = config->retry_on_error;
 	dm->env.partial = config->partial;
+	dm->env.max_layer_entries = config->max_layer_entries;
+	layer_env_set_memory(&dm->env, config->max_buffer_memory);
 	dm->env.parent_failed = parent_failed;
 	atomic_init(&dm->env.max_attempts, config->max_attempts);
 	atomic_init(&dm->env.max_layer_size, config->max_layer_size);

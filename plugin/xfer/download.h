@@ -29,7 +29,8 @@ struct download_config {
 	/* A connection that breaks after the layer store has kept it waiting for so long costs no
 	 * try. 0: 2000. */
 	uint32_t pause_ms;
-	uint64_t max_layer_size; /* 0: no limit */
+	uint64_t max_layer_size;                       /* 0: no limit */
+	uint64_t max_layer_entries, max_buffer_memory; /* 0: no bound */
 	const char *temp_dir;
 	struct partial_config partial; /* its dir is borrowed for the manager's life */
 	/* retryOnError, of the floor above: takes over err, gives what the try ends with. */

@@ -8,74 +8,8 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/pages.h"
 #include "xfer/fetch.h"
-#include "xfer/ring.h"
 #include "xfer/spool.h"
-
-#define RING_BLOCK (128 * 1024)
-#define RING_BLOCKS 4
-
-int layer_env_init(struct layer_env *env, struct error **reterr)
-{
-	if (pthread_mutex_init(&env->lock, NULL) != 0)
-		return error_set(reterr, &error_no_memory);
-	return 0;
-}
-
-static void buffers_free(struct layer_buffers *b)
-{
-	if (!b)
-		return;
-	ring_free(b->ring);
-	pages_free(b->in, LAYER_IN_SIZE);
-	free(b);
-}
-
-void layer_env_destroy(struct layer_env *env)
-{
-	while (env->idle_buffers) {
-		struct layer_buffers *b = env->idle_buffers;
-
-		env->idle_buffers = b->next;
-		buffers_free(b);
-	}
-	pthread_mutex_destroy(&env->lock);
-}
-
-struct layer_buffers *layer_buffers_get(struct layer_env *env)
-{
-	struct layer_buffers *b;
-
-	pthread_mutex_lock(&env->lock);
-	b = env->idle_buffers;
-	if (b)
-		env->idle_buffers = b->next;
-	pthread_mutex_unlock(&env->lock);
-	if (b) {
-		ring_reset(b->ring);
-		return b;
-	}
-	b = calloc(1, sizeof(*b));
-	if (!b)
-		return NULL;
-	b->in = pages_new(LAYER_IN_SIZE);
-	b->ring = ring_new(RING_BLOCK, RING_BLOCKS);
-	if (b->in && b->ring)
-		return b;
-	buffers_free(b);
-	return NULL;
-}
-
-void layer_buffers_put(struct layer_env *env, struct layer_buffers *b)
-{
-	if (!b)
-		return;
-	pthread_mutex_lock(&env->lock);
-	b->next = env->idle_buffers;
-	env->idle_buffers = b;
-	pthread_mutex_unlock(&env->lock);
-}
 
 /* ---- the object */
 
@@ -142,7 +76,7 @@ static int fetch_to_spool(struct layer *l, struct transfer *t, struct spool *spo
 	int64_t *ret_total, struct error **reterr)
 {
 	struct layer_env *env = l->env;
-	struct layer_buffers *buffers = layer_buffers_get(env);
+	struct layer_buffers *buffers;
 	struct blob_config config = {.repo = l->repo,
 		.digest = l->digest,
 		.size = l->descriptor.size,
@@ -155,14 +89,14 @@ static int fetch_to_spool(struct layer *l, struct transfer *t, struct spool *spo
 		.retry_on_error = env->retry_on_error,
 		.partial = &env->partial,
 		.asked = &l->asked,
-		.buffer_size = LAYER_IN_SIZE,
-		.ring_size = LAYER_HTTP_RING_SIZE,
 		.sink = {.write = spool_sink_write, .restart = spool_sink_restart, .arg = spool}};
 	int r;
 
-	if (!buffers)
-		return error_set(reterr, &error_no_memory);
+	if (layer_buffers_get(env, config.ctx, &buffers, reterr) < 0)
+		return -1;
 	config.buffer = buffers->in;
+	config.buffer_size = buffers->in_size;
+	config.ring_size = buffers->http_ring_size;
 	r = blob_fetch(&config, ret_total, reterr);
 	layer_buffers_put(env, buffers);
 	return r;

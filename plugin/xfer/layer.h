@@ -28,23 +28,35 @@ struct layer_env {
 	struct error *(*retry_on_error)(struct error *err);
 	atomic_uint max_attempts;
 	_Atomic uint64_t max_layer_size; /* 0: no limit */
+	uint64_t max_layer_entries;      /* 0: no limit */
+	uint64_t max_memory;             /* of all layer_buffers; 0: no limit */
 	/* The lock is held. In that download the layer below this index has failed. */
 	bool (*parent_failed)(const struct download *d, size_t index);
 	pthread_mutex_t lock; /* guards what follows, and what is said to be so elsewhere */
-	struct layer_buffers *idle_buffers;
+	struct layer_buffers *idle_buffers; /* not where there is max_memory */
+	uint64_t memory;                    /* that layer_buffers have, if there is */
+	pthread_cond_t memory_freed;
 };
 int layer_env_init(struct layer_env *env, struct error **reterr);
 void layer_env_destroy(struct layer_env *env);
+/* Bytes of all buffers; 0: no limit. Once, before there is a layer. */
+void layer_env_set_memory(struct layer_env *env, uint64_t max);
 
-/* Buffers of a layer in flight; used again by the next one. */
+/* Buffers of a layer in flight (buffers.c); used again by the next one. */
 struct layer_buffers {
 	struct layer_buffers *next;
-	void *in; /* LAYER_IN_SIZE bytes: what the registry sends */
-	struct ring *ring;
+	size_t size;           /* of all of them, the connection's too */
+	void *in;              /* what the registry sends */
+	size_t in_size;        /* at most LAYER_IN_SIZE */
+	size_t http_ring_size; /* what the connection may have */
+	struct ring *ring;     /* staging stores only */
 };
 #define LAYER_IN_SIZE (128 * 1024)
-#define LAYER_HTTP_RING_SIZE (256 * 1024)
-struct layer_buffers *layer_buffers_get(struct layer_env *env); /* NULL: no memory */
+/* Where there is no room for more, they are small ones, and where there is none for these it waits.
+ * Whoever has some goes on without anybody else's, so each gets them in the end. -1: no memory, or
+ * ctx was cancelled. */
+int layer_buffers_get(struct layer_env *env, const struct context *ctx, struct layer_buffers **ret,
+	struct error **reterr);
 void layer_buffers_put(struct layer_env *env, struct layer_buffers *b);
 
 enum layer_state {

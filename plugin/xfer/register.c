@@ -215,7 +215,8 @@ static int do_register(struct tar_reader *t, char ret_diff_id[DIGEST_MAX], struc
 		.read = reader_read,
 		.wait = reader_wait,
 		.diff_id = reader_diff_id,
-		.next = reader_next};
+		.next = reader_next,
+		.max_entries = l->env->max_layer_entries};
 	struct store_answer a;
 	int r;
 

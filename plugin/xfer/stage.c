@@ -185,8 +185,8 @@ static void *fetch(void *arg)
 		.partial = &env->partial,
 		.asked = &s->layer->asked,
 		.buffer = s->buffers->in,
-		.buffer_size = LAYER_IN_SIZE,
-		.ring_size = LAYER_HTTP_RING_SIZE,
+		.buffer_size = s->buffers->in_size,
+		.ring_size = s->buffers->http_ring_size,
 		.sink = {.write = sink_write, .restart = sink_restart, .arg = s}};
 	struct error *err = NULL;
 	int64_t total = 0;
@@ -222,9 +222,8 @@ static void on_stop(void *arg)
 
 static int start_fetcher(struct stage *s, struct error **reterr)
 {
-	s->buffers = layer_buffers_get(s->layer->env);
-	if (!s->buffers)
-		return error_set(reterr, &error_no_memory);
+	if (layer_buffers_get(s->layer->env, &s->ctx, &s->buffers, reterr) < 0)
+		return -1;
 	s->ring = s->buffers->ring;
 	cancel_watch(s->stop, &s->watch, on_stop, s);
 	if (thread_start(&s->fetcher, FETCHER_STACK, fetch, s, reterr) < 0)
@@ -483,7 +482,8 @@ static void run(struct stage *s, struct layer_result *ret)
 		.wait = reader_wait,
 		.diff_id = s->encoded ? NULL : reader_diff_id,
 		.next = reader_next,
-		.max_unpacked = atomic_load(&s->layer->env->max_layer_size)};
+		.max_unpacked = atomic_load(&s->layer->env->max_layer_size),
+		.max_entries = s->layer->env->max_layer_entries};
 	bool settled;
 
 	do {
