@@ -26,6 +26,8 @@ compat_libcompat_la_SOURCES = \
 	compat/file.h \
 	compat/fsck.c \
 	compat/auth_config.c \
+	compat/host_lookup.c \
+	compat/host_lookup.h \
 	compat/image_filter.c \
 	compat/image_filter.h \
 	compat/image_json.c \

@@ -3,16 +3,14 @@
  * service_v2.go. Immutable once it is made, so no lock is needed. */
 #include "config.h"
 
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/url.h"
+#include "host_lookup.h"
 #include "image/reference.h"
 #include "registry_config.h"
 #include "registry_rules.h"
@@ -22,7 +20,8 @@
 
 #define DEFAULT_V2_REGISTRY "https://registry-1.docker.io"
 #define DEFAULT_CERTS_DIR "/etc/docker/certs.d"
-#define MAX_ADDRESSES 1024
+/* The system's own default for two servers that do not answer. */
+#define LOOKUP_MS 10000
 
 struct towline_registry_service {
 	struct image_pull_registry_service table;
@@ -33,22 +32,18 @@ struct towline_registry_service {
 	char *extra_ca; /* NULL: none */
 	int (*resolve)(void *context, const char *host, const struct image_pull_sink *sink);
 	void *resolve_context;
+	struct host_lookup lookup; /* where there is no resolve */
 };
 
 /* ---- names and addresses
  * ------------------------------------------------------------------------------- */
 
-struct addresses {
-	struct ip items[MAX_ADDRESSES];
-	size_t n;
-};
-
 static int take_address(void *receiver, const void *data, size_t size)
 {
-	struct addresses *list = receiver;
+	struct host_addresses *list = receiver;
 	char text[64];
 
-	if (size >= sizeof(text) || list->n == MAX_ADDRESSES)
+	if (size >= sizeof(text) || list->n == HOST_ADDRESSES_MAX)
 		return IMAGE_PULL_OK; /* no address is so long, no name has so many */
 	memcpy(text, data, size);
 	text[size] = '\0';
@@ -64,36 +59,14 @@ static void ignore_message(void *receiver, const char *text)
 	(void)text;
 }
 
-static void take_sockaddr(struct addresses *list, const struct sockaddr *sa)
-{
-	struct ip ip = {{0}, 0};
-
-	if (sa->sa_family == AF_INET) {
-		ip.size = 4;
-		memcpy(ip.bytes, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
-	} else if (sa->sa_family == AF_INET6) {
-		static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-		const uint8_t *bytes =
-			(const uint8_t *)&((const struct sockaddr_in6 *)(const void *)sa)
-				->sin6_addr;
-
-		ip.size = memcmp(bytes, mapped, sizeof(mapped)) != 0 ? 16 : 4;
-		memcpy(ip.bytes, bytes + 16 - ip.size, ip.size);
-	}
-	if (ip.size && list->n < MAX_ADDRESSES)
-		list->items[list->n++] = ip;
-}
-
 /* net.LookupIP. */
-static void lookup(
-	const struct towline_registry_service *service, const char *host, struct addresses *list)
+static void lookup(const struct towline_registry_service *service, const char *host,
+	struct host_addresses *list)
 {
-	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 	const struct image_pull_sink sink = {.struct_size = sizeof(sink),
 		.receiver = list,
 		.value = take_address,
 		.message = ignore_message};
-	struct addrinfo *found = NULL;
 
 	list->n = 0;
 	if (ip_parse(host, &list->items[0])) {
@@ -107,11 +80,7 @@ static void lookup(
 			list->n = 0;
 		return;
 	}
-	if (getaddrinfo(host, NULL, &hints, &found) != 0)
-		return;
-	for (const struct addrinfo *ai = found; ai; ai = ai->ai_next)
-		take_sockaddr(list, ai->ai_addr);
-	freeaddrinfo(found);
+	host_lookup(host, &service->lookup, list);
 }
 
 /* isCIDRMatch: -1 when out of memory. */
@@ -120,7 +89,7 @@ static int in_nets(const struct towline_registry_service *service, const struct 
 {
 	cleanup_free char *host = NULL;
 	cleanup_free char *port = NULL;
-	cleanup_free struct addresses *list = NULL;
+	cleanup_free struct host_addresses *list = NULL;
 
 	if (!nets->n)
 		return 0; /* no name need be resolved */
@@ -597,6 +566,8 @@ static int set_up(struct towline_registry_service *service,
 	}
 	service->resolve = OPTION(o, resolve);
 	service->resolve_context = OPTION(o, resolve_context);
+	service->lookup =
+		(struct host_lookup){LOOKUP_MS, OPTION(o, cancelled), OPTION(o, cancelled_context)};
 	service->certs_dirs = copy_list(dirs ? dirs : default_dirs);
 	if (!service->certs_dirs)
 		return error_set(reterr, &error_no_memory);

@@ -155,6 +155,11 @@ struct towline_registry_options {
 	const char *extra_ca;
 	/* "registries"; NULL: none. */
 	const struct towline_registry *const *registries;
+	/* As image_pull_events.cancelled, with NULL for pull: asked while the system looks up a
+	 * name, which nothing else interrupts, on the thread of the pull. NULL: that is waited for,
+	 * for 10 s at most. */
+	int (*cancelled)(void *context, void *pull);
+	void *cancelled_context;
 };
 struct towline_registry_service;
 TOWLINE_API int towline_registry_service_new(const struct towline_registry_options *options,

@@ -143,6 +143,7 @@ TESTS += tests/conformance/check.py tests/conformance/check_encoded.py tests/adv
 # The command line, against real registries on the loopback.
 TESTS += \
 	tests/integration/bounds.py \
+	tests/integration/cancel.py \
 	tests/integration/cli.py \
 	tests/integration/confine.py \
 	tests/integration/limits.py \

@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 int host_registry_service(const struct towline_config *config, const char *ca,
-	struct towline_registry_service **ret, const struct image_pull_sink *sink)
+	const struct image_pull_events *events, struct towline_registry_service **ret,
+	const struct image_pull_sink *sink)
 {
 	const struct towline_registry_options options = {
 		.struct_size = sizeof(options),
@@ -28,6 +29,8 @@ int host_registry_service(const struct towline_config *config, const char *ca,
 		.no_insecure_loopback = !config->insecure_loopback,
 		.registries = config->registries,
 		.extra_ca = ca,
+		.cancelled = events ? events->cancelled : NULL,
+		.cancelled_context = events ? events->context : NULL,
 	};
 
 	return towline_registry_service_new(&options, ret, sink);
@@ -350,8 +353,8 @@ static int pull(struct host *host, const struct host_request *request, struct ho
 	towline_text_init(&text);
 	code = towline_plugin_load(host->config->plugin_path, &parts->plugin, &text.sink);
 	if (code == IMAGE_PULL_OK)
-		code = host_registry_service(
-			host->config, request->ca, &parts->registry_service, &text.sink);
+		code = host_registry_service(host->config, request->ca, request->events,
+			&parts->registry_service, &text.sink);
 	if (code == IMAGE_PULL_OK)
 		code = host_instance(parts, instance, &text.sink);
 	if (judge(host, &text, code) < 0)

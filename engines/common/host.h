@@ -13,9 +13,11 @@
 /* ---- the parts, for hosts with a life of their own. Each answers with a code and puts the text of
  * a failure into the sink. */
 
-/* As engine.json says; ca: a file of PEM certificates that are trusted besides, or NULL. */
+/* As engine.json says; ca: a file of PEM certificates that are trusted besides, or NULL. events: of
+ * the one pull at a time that this host has, whose cancelled takes NULL for it; or NULL. */
 int host_registry_service(const struct towline_config *config, const char *ca,
-	struct towline_registry_service **ret, const struct image_pull_sink *sink);
+	const struct image_pull_events *events, struct towline_registry_service **ret,
+	const struct image_pull_sink *sink);
 
 struct host_parts {
 	const struct image_pull_plugin *plugin;

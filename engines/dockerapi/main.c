@@ -210,8 +210,8 @@ static int server_open(struct server *server, const struct options *o)
 	if (judge(&text, towline_store_open(&options, &server->store, &text.sink)) < 0)
 		return -1;
 	towline_text_init(&text);
-	return judge(&text,
-		host_registry_service(server->config, NULL, &server->registry_service, &text.sink));
+	return judge(&text, host_registry_service(server->config, NULL, NULL,
+				    &server->registry_service, &text.sink));
 }
 
 static void server_close(struct server *server)

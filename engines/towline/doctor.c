@@ -272,7 +272,8 @@ static bool make_instance(struct doctor *d)
 	int code;
 
 	answer_init(&answer, NULL, NULL);
-	code = host_registry_service(d->cli->config, NULL, &d->registry_service, &answer.sink);
+	code = host_registry_service(
+		d->cli->config, NULL, NULL, &d->registry_service, &answer.sink);
 	if (code == IMAGE_PULL_OK) {
 		parts.registry_service = d->registry_service;
 		code = host_instance(&parts, &d->instance, &answer.sink);

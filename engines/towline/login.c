@@ -137,7 +137,7 @@ static int make_instance(struct login_command *c, const struct image_pull_sink *
 		code = towline_plugin_load(
 			path ? path : parts.config->plugin_path, &c->plugin, sink);
 	if (code == IMAGE_PULL_OK)
-		code = host_registry_service(parts.config, c->ca, &c->registry_service, sink);
+		code = host_registry_service(parts.config, c->ca, NULL, &c->registry_service, sink);
 	parts.plugin = c->plugin;
 	parts.registry_service = c->registry_service;
 	return code == IMAGE_PULL_OK ? host_instance(&parts, &c->instance, sink) : code;

@@ -376,7 +376,7 @@ static int set_up(struct plan_command *c)
 	}
 	if (code == IMAGE_PULL_OK)
 		code = host_registry_service(
-			c->cli->config, c->ca, &c->registry_service, &answer.sink);
+			c->cli->config, c->ca, NULL, &c->registry_service, &answer.sink);
 	parts.plugin = c->plugin;
 	parts.config = c->cli->config;
 	parts.registry_service = c->registry_service;

@@ -295,10 +295,13 @@ static int load_plugin(struct pull_command *c)
 static int make_registry_service(struct pull_command *c)
 {
 	struct answer answer cleanup(answer_free) = {0};
+	const struct image_pull_events events = {
+		.struct_size = sizeof(events), .context = c, .cancelled = on_cancelled};
 	int code;
 
 	answer_init(&answer, NULL, NULL);
-	code = host_registry_service(c->cli->config, c->ca, &c->registry_service, &answer.sink);
+	code = host_registry_service(
+		c->cli->config, c->ca, &events, &c->registry_service, &answer.sink);
 	return code == IMAGE_PULL_OK ? CLI_OK : cli_failed(c->cli, answer_message(&answer, code));
 }
 

@@ -154,7 +154,7 @@ static int engine_instance(struct engine *e)
 	code = towline_plugin_load(e->host.config->plugin_path, &e->parts.plugin, &text.sink);
 	if (code == IMAGE_PULL_OK && !e->parts.registry_service)
 		code = host_registry_service(
-			e->host.config, NULL, &e->parts.registry_service, &text.sink);
+			e->host.config, NULL, NULL, &e->parts.registry_service, &text.sink);
 	if (code == IMAGE_PULL_OK)
 		code = host_instance(&e->parts, &e->instance, &text.sink);
 	if (code != IMAGE_PULL_OK)

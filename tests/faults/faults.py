@@ -60,7 +60,7 @@ ERRORS = {"ENOSPC": (28, "no space left on device"), "EIO": (5, "input/output er
 FAILS_WITH = {"write": "ENOSPC EIO EINTR", "rename": "ENOSPC EIO", "link": "ENOSPC EIO", "symlink": "ENOSPC EIO",
               "sync": "ENOSPC EIO EINTR", "mkdir": "ENOSPC EIO", "open": "ENOSPC EIO EINTR EMFILE", "read": "EIO EINTR",
               "truncate": "ENOSPC EIO EINTR", "remove": "EIO", "meta": "ENOSPC EIO", "lock": "EINTR ENOLCK", "socket": "EMFILE"}
-ARMED, KILL, ERRNO, SHORT = 1, 1, 2, 3
+ARMED, KILL, ERRNO, SHORT, HOLD = 1, 1, 2, 3, 4
 STATE = struct.Struct("<8IQ13I" + "96s" * 6 + "4x")
 
 

@@ -88,6 +88,11 @@ static int strikes(enum strike_call call)
 	inside = false;
 	if (state->action == STRIKE_KILL)
 		raise(SIGKILL);
+	if (state->action == STRIKE_HOLD) {
+		while (__atomic_load_n(&state->armed, __ATOMIC_ACQUIRE))
+			usleep(1000);
+		return STRIKE_NOTHING;
+	}
 	errno = (int)state->errnum;
 	return (int)state->action;
 }

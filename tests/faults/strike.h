@@ -25,7 +25,7 @@ enum strike_call {
 	STRIKE_CALLS
 };
 
-enum strike_action { STRIKE_NOTHING, STRIKE_KILL, STRIKE_ERRNO, STRIKE_SHORT };
+enum strike_action { STRIKE_NOTHING, STRIKE_KILL, STRIKE_ERRNO, STRIKE_SHORT, STRIKE_HOLD };
 
 #define STRIKE_FRAMES 6
 #define STRIKE_FRAME_SIZE 96
@@ -34,7 +34,8 @@ struct strike_state {
 	uint32_t armed; /* calls are counted, and one of them fails */
 	uint32_t call;
 	uint32_t at;     /* from 1; 0: none */
-	uint32_t action; /* STRIKE_SHORT: a write takes half of the bytes */
+	uint32_t action; /* STRIKE_SHORT: a write takes half of the bytes; STRIKE_HOLD: it lasts as
+			    long as armed is set */
 	uint32_t errnum;
 	uint32_t ever_after; /* so do all later ones */
 	uint32_t struck;     /* how often */
