@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* docker-credential-* programs. Go counterpart: docker-credential-helpers/client. Started by
- * posix_spawn, since a fork in a threaded host is not safe. */
+/* docker-credential-* programs. Go counterpart: docker-credential-helpers/client. */
 #include "config.h"
 
 #include "credential_helper.h"
@@ -8,8 +7,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,6 +17,7 @@
 #include "base/context.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "child.h"
 
 #define ANSWER_LIMIT (1u << 20)
 #define TIMEOUT_MS 60000
@@ -27,50 +25,21 @@
 
 extern char **environ;
 
-/* Its standard input and output are fd; signals are as a program expects them, whatever this thread
- * has blocked. */
-static int start(const char *program, const char *verb, int fd, pid_t *ret)
+static int until(int64_t end)
 {
-	char *const argv[] = {(char *)program, (char *)verb, NULL};
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none, defaults;
-	int r;
+	int64_t left = end - monotonic_ms();
 
-	if (posix_spawn_file_actions_init(&actions) != 0)
-		return ENOMEM;
-	if (posix_spawnattr_init(&attr) != 0) {
-		posix_spawn_file_actions_destroy(&actions);
-		return ENOMEM;
-	}
-	sigemptyset(&none);
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	sigaddset(&defaults, SIGINT);
-	sigaddset(&defaults, SIGTERM);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &defaults);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	r = posix_spawn_file_actions_adddup2(&actions, fd, 0);
-	if (!r)
-		r = posix_spawn_file_actions_adddup2(&actions, fd, 1);
-	if (!r)
-		r = posix_spawnp(ret, program, &actions, &attr, argv, environ);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&actions);
-	return r;
+	return left > 0 ? (int)left : 0;
 }
 
 /* All that comes until the other end closes. 0, or an errno. */
-static int read_answer(int fd, struct buf *answer)
+static int read_answer(int fd, int64_t end, struct buf *answer)
 {
-	int64_t end = monotonic_ms() + TIMEOUT_MS;
-
 	for (;;) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
-		int64_t left = end - monotonic_ms();
+		int left = until(end);
 		char chunk[4096];
-		int ready = left > 0 ? poll(&p, 1, (int)left) : 0;
+		int ready = left ? poll(&p, 1, left) : 0;
 
 		if (ready < 0 && errno == EINTR)
 			continue;
@@ -94,29 +63,22 @@ static int read_answer(int fd, struct buf *answer)
 	}
 }
 
-/* 0 if it ended well. A host that ignores SIGCHLD takes the status from us: then its answer alone
- * must do. */
-static int reap(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return 0;
-	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -1;
-}
-
 /* Run it. Its answer is in *answer, and whether it ended well in *ret_failed. */
 static int run(const char *program, const char *verb, const char *input, struct buf *answer,
 	bool *ret_failed, struct error **reterr)
 {
+	char *const argv[] = {(char *)program, (char *)verb, NULL};
+	struct child_options options = {.program = program, .argv = argv, .env = environ};
+	int64_t end = monotonic_ms() + TIMEOUT_MS;
+	struct child child;
+	siginfo_t info;
 	int ends[2];
-	pid_t pid;
-	int r;
+	int r = child_socketpair(ends);
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return error_set(reterr, error_path("socketpair", program, error_errno(errno)));
-	r = start(program, verb, ends[1], &pid);
+	if (r)
+		return error_set(reterr, error_path("socketpair", program, error_errno(r)));
+	options.in = options.out = ends[1];
+	r = child_start(&options, &child);
 	close(ends[1]);
 	if (r) {
 		close(ends[0]);
@@ -126,11 +88,13 @@ static int run(const char *program, const char *verb, const char *input, struct 
 	/* A helper that does not read is told by what it answers. */
 	(void)send(ends[0], input, strlen(input), MSG_NOSIGNAL);
 	shutdown(ends[0], SHUT_WR);
-	r = read_answer(ends[0], answer);
-	if (r)
-		kill(pid, SIGKILL);
+	r = read_answer(ends[0], end, answer);
 	close(ends[0]);
-	*ret_failed = reap(pid) < 0;
+	if (!r && !child_wait(&child, until(end)))
+		r = ETIMEDOUT;
+	/* Where nobody knows how it ended, its answer alone must do. */
+	*ret_failed =
+		child_end(&child, &info) && (info.si_code != CLD_EXITED || info.si_status != 0);
 	if (r == ENOMEM)
 		return error_set(reterr, &error_no_memory);
 	return r ? error_set(reterr, error_path("read", program, error_errno(r))) : 0;

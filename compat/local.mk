@@ -6,6 +6,8 @@ compat_libcompat_la_SOURCES = \
 	compat/bundle_config.c \
 	compat/bundle_config.h \
 	compat/bundle_list.c \
+	compat/child.c \
+	compat/child.h \
 	compat/config.c \
 	compat/config_reader.h \
 	compat/config_registries.c \

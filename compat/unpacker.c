@@ -7,17 +7,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "child.h"
 #include "image_pull.h"
 #include "record_reader.h"
 
@@ -26,18 +24,15 @@
 #define CHECK_SIZE (4u << 20) /* so often is asked whether the pull was cancelled */
 #define POLL_MS 50
 #define STALL_MS 60000u /* it may do nothing for so long */
-#ifndef P_PIDFD
-#define P_PIDFD 3
-#endif
+#define LAST_WORD_MS 1000
 
 struct unpacker {
 	struct unpacker_options options;
 	struct record_source source;
 	struct record_reader *records;
 	struct tar_members members;
-	pid_t pid; /* 0: not started, or it has ended and was waited for */
-	int pidfd; /* -1: not started, or the kernel has none */
-	int in, out;
+	struct child child;
+	int in, out; /* -1: not started, or it has ended */
 	/* What the reader gave and the unpacker has not taken. */
 	const unsigned char *pending;
 	size_t npending;
@@ -52,18 +47,8 @@ struct unpacker {
 
 /* ---- the process ---- */
 
-/* A descriptor above those that the unpacker gets; fd is closed. */
-static int above_stdio(int fd)
-{
-	int n = fd < 0 || fd > 2 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-
-	if (n != fd && fd >= 0)
-		close(fd);
-	return n;
-}
-
 struct channels {
-	int in[2];  /* a socket pair, since writing to it raises no SIGPIPE: ours, its */
+	int in[2];  /* a socket pair: ours, its */
 	int out[2]; /* a pipe: ours, its */
 };
 
@@ -75,132 +60,58 @@ static void channels_close(struct channels *c)
 	closep(&c->out[1]);
 }
 
+/* 0, or an errno */
 static int channels_open(struct channels *c)
 {
+	int r;
+
 	*c = (struct channels){{-1, -1}, {-1, -1}};
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, c->in) < 0 ||
-		pipe2(c->out, O_CLOEXEC) < 0)
-		return -1;
-	c->in[0] = above_stdio(c->in[0]);
-	c->in[1] = above_stdio(c->in[1]);
-	c->out[0] = above_stdio(c->out[0]);
-	c->out[1] = above_stdio(c->out[1]);
-	if (c->in[0] < 0 || c->in[1] < 0 || c->out[0] < 0 || c->out[1] < 0 ||
-		fcntl(c->out[0], F_SETFL, O_NONBLOCK) < 0)
-		return -1;
+	r = child_socketpair(c->in);
+	if (!r)
+		r = child_pipe(c->out);
+	if (!r && fcntl(c->out[0], F_SETFL, O_NONBLOCK) < 0)
+		r = errno;
 	/* Without it there are more, and shorter, turns. */
-	(void)fcntl(c->out[1], F_SETPIPE_SZ, PIPE_SIZE);
-	return 0;
-}
-
-static int spawn_with(const struct unpacker *u, const struct channels *c,
-	posix_spawn_file_actions_t *actions, posix_spawnattr_t *attr, pid_t *ret)
-{
-	char *const argv[] = {(char *)u->options.program, u->options.tar ? "tar" : "decode", NULL};
-	char *const env[] = {NULL};
-	sigset_t none, all;
-	int r;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawnattr_setsigmask(attr, &none);
-	posix_spawnattr_setsigdefault(attr, &all);
-	/* A group of its own: what a terminal sends to the host's is for the host to judge. */
-	posix_spawnattr_setpgroup(attr, 0);
-	posix_spawnattr_setflags(
-		attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-	r = posix_spawn_file_actions_adddup2(actions, c->in[1], 0);
 	if (!r)
-		r = posix_spawn_file_actions_adddup2(actions, c->out[1], 1);
-	if (!r)
-		r = posix_spawn_file_actions_addopen(actions, 2, "/dev/null", O_WRONLY, 0);
-	if (!r)
-		r = posix_spawn(ret, u->options.program, actions, attr, argv, env);
+		(void)fcntl(c->out[1], F_SETPIPE_SZ, PIPE_SIZE);
 	return r;
-}
-
-static int spawn(const struct unpacker *u, const struct channels *c, pid_t *ret)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	int r;
-
-	if (posix_spawn_file_actions_init(&actions) != 0)
-		return ENOMEM;
-	if (posix_spawnattr_init(&attr) != 0) {
-		posix_spawn_file_actions_destroy(&actions);
-		return ENOMEM;
-	}
-	r = spawn_with(u, c, &actions, &attr, ret);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&actions);
-	return r;
-}
-
-/* Something that stays with this process, and with no later one of the same number. Where the host
- * ignores SIGCHLD it may be gone already, so it is asked whether it is our child. */
-static int open_pidfd(pid_t pid)
-{
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	siginfo_t info;
-
-	if (fd >= 0 &&
-		waitid((idtype_t)P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 &&
-		errno == ECHILD) {
-		close(fd);
-		return -1;
-	}
-	return fd;
 }
 
 static int start(struct unpacker *u, struct error **reterr)
 {
+	char *const argv[] = {(char *)u->options.program, u->options.tar ? "tar" : "decode", NULL};
+	char *const env[] = {NULL};
+	struct child_options options = {
+		.program = u->options.program, .argv = argv, .env = env, .detached = true};
 	struct channels c;
-	int r;
+	int r = channels_open(&c);
 
-	if (channels_open(&c) < 0) {
-		r = errno;
-		channels_close(&c);
-		return error_set(
-			reterr, error_path("socketpair", u->options.program, error_errno(r)));
+	if (r) {
+		error_set(reterr, error_path("socketpair", u->options.program, error_errno(r)));
+		goto out;
 	}
-	r = spawn(u, &c, &u->pid);
-	if (!r) {
-		u->pidfd = open_pidfd(u->pid);
-		u->in = c.in[0];
-		u->out = c.out[0];
-		c.in[0] = c.out[0] = -1;
-	} else {
-		u->pid = 0;
+	options.in = c.in[1];
+	options.out = c.out[1];
+	r = child_start(&options, &u->child);
+	if (r) {
 		error_set(reterr, error_path("exec", u->options.program, error_errno(r)));
+		goto out;
 	}
+	u->in = c.in[0];
+	u->out = c.out[0];
+	c.in[0] = c.out[0] = -1;
+out:
 	channels_close(&c);
 	return r ? -1 : 0;
 }
 
-/* Make an end of it. 1: *ret says how it ended; 0: nobody knows (the host, or the kernel where
- * SIGCHLD is ignored, was quicker). */
-static int reap(struct unpacker *u, siginfo_t *ret)
+/* Make an end of it. True: *ret says how it ended. */
+static bool end(struct unpacker *u, siginfo_t *ret)
 {
-	int n;
-
-	*ret = (siginfo_t){0};
-	if (!u->pid)
-		return 0;
 	closep(&u->in);
 	closep(&u->out);
 	u->in = u->out = -1;
-	if (u->pidfd >= 0)
-		(void)syscall(SYS_pidfd_send_signal, u->pidfd, SIGKILL, NULL, 0);
-	else if (waitid(P_PID, (id_t)u->pid, ret, WEXITED | WNOHANG | WNOWAIT) == 0)
-		kill(u->pid, SIGKILL);
-	do {
-		n = waitid(P_PID, (id_t)u->pid, ret, WEXITED);
-	} while (n < 0 && errno == EINTR);
-	u->pid = 0;
-	closep(&u->pidfd);
-	u->pidfd = -1;
-	return n < 0 ? 0 : 1;
+	return child_end(&u->child, ret);
 }
 
 /* Its end of the pipe is closed: it is at its end, or about to be. Give it the time to get there by
@@ -209,13 +120,8 @@ static int tell_end(struct unpacker *u, struct error **reterr)
 {
 	siginfo_t info;
 
-	if (u->pidfd >= 0) {
-		struct pollfd p = {.fd = u->pidfd, .events = POLLIN};
-
-		while (poll(&p, 1, 1000) < 0 && errno == EINTR)
-			;
-	}
-	if (!reap(u, &info))
+	(void)child_wait(&u->child, LAST_WORD_MS);
+	if (!end(u, &info))
 		return error_setf(reterr, "the unpacker ended too early");
 	if (info.si_code == CLD_EXITED)
 		return error_setf(
@@ -317,7 +223,7 @@ static ssize_t read_records(void *arg, void *buf, size_t size, struct error **re
 {
 	struct unpacker *u = arg;
 
-	if (!u->pid && begin(u, reterr) < 0)
+	if (!u->child.pid && begin(u, reterr) < 0)
 		return -1;
 	if (u->unchecked >= CHECK_SIZE && check_cancelled(u, reterr) < 0)
 		return -1;
@@ -372,7 +278,8 @@ int unpacker_new(
 	if (!u)
 		return error_set(reterr, &error_no_memory);
 	u->options = *options;
-	u->pidfd = u->in = u->out = -1;
+	u->child = CHILD_NONE;
+	u->in = u->out = -1;
 	u->source = (struct record_source){u, read_records, all_given, reader_failed};
 	if (!IMAGE_PULL_HAS(options->reader, struct image_pull_reader, next) ||
 		!options->reader->next) {
@@ -397,7 +304,7 @@ void unpacker_free(struct unpacker *u)
 
 	if (!u)
 		return;
-	reap(u, &info);
+	(void)end(u, &info);
 	record_reader_free(u->records);
 	free(u->own);
 	free(u);

@@ -2,10 +2,7 @@
 /* The confined unpacker, as whoever needs a tar read sees it: a program (unpack_main.c) in a
  * process of its own decodes the bytes and reads the tar in them; what it may do to this process is
  * to send records (record_reader.h). No Go counterpart: the original reads layers in a process of
- * its own too (pkg/chrootarchive), but that one has all rights and makes the files.
- *
- * A guest's rules hold: posix_spawn and never fork alone, no signal handler, and no child is waited
- * for but this one. The host is told of its end by SIGCHLD, as of any child's. */
+ * its own too (pkg/chrootarchive), but that one has all rights and makes the files. */
 #ifndef COMPAT_UNPACKER_H
 #define COMPAT_UNPACKER_H
 

@@ -114,9 +114,10 @@ endif
 
 # compat's rooms.
 if HAVE_CMOCKA
-COMPAT_TESTS = tests/test_config tests/test_credentials tests/test_image_json tests/test_image_store tests/test_plugin_load tests/test_reference_store tests/test_registry_service tests/test_store tests/test_streamformat
+COMPAT_TESTS = tests/test_child tests/test_config tests/test_credentials tests/test_image_json tests/test_image_store tests/test_plugin_load tests/test_reference_store tests/test_registry_service tests/test_store tests/test_streamformat
 TESTS += $(COMPAT_TESTS)
 check_PROGRAMS += $(COMPAT_TESTS)
+tests_test_child_SOURCES = tests/test_child.c
 tests_test_config_SOURCES = tests/folder.c tests/folder.h tests/test_config.c
 tests_test_credentials_SOURCES = tests/fail_alloc.h tests/folder.c tests/folder.h tests/test_credentials.c
 tests_test_credentials_LDFLAGS = $(FAIL_ALLOC_LINK)
