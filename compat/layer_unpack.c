@@ -32,9 +32,10 @@ static bool tells_diff_id(const struct image_pull_reader *reader)
 	return IMAGE_PULL_HAS(reader, struct image_pull_reader, diff_id) && reader->diff_id;
 }
 
-static int unpack_here(const struct image_pull_reader *reader, struct untar_options *options,
+static int unpack_here(const struct image_pull_reader *reader, const struct untar_options *options,
 	struct layer_unpacked *ret, struct error **reterr)
 {
+	struct untar_options here = *options;
 	struct hashing_reader hashing = {
 		.reader = {.struct_size = sizeof(hashing.reader),
 			.context = &hashing,
@@ -44,15 +45,15 @@ static int unpack_here(const struct image_pull_reader *reader, struct untar_opti
 	bool tells = tells_diff_id(reader);
 	char id[IMAGE_PULL_DIGEST_SIZE];
 
-	options->source = reader;
+	here.source = reader;
 	if (!tells) {
 		hashing.hasher = hasher_new("sha256");
 		if (!hashing.hasher)
 			return error_set(reterr, &error_no_memory);
-		options->source = &hashing.reader;
+		here.source = &hashing.reader;
 	}
 
-	int n = untar(options, &ret->result, &ret->source_failed, reterr);
+	int n = untar(&here, &ret->result, &ret->source_failed, reterr);
 
 	if (!n && !tells) {
 		hasher_digest(hashing.hasher, ret->diff_id);
@@ -67,8 +68,9 @@ static int unpack_here(const struct image_pull_reader *reader, struct untar_opti
 }
 
 static int unpack_confined(const struct layer_store *ls, const struct image_pull_reader *reader,
-	struct untar_options *options, struct layer_unpacked *ret, struct error **reterr)
+	const struct untar_options *options, struct layer_unpacked *ret, struct error **reterr)
 {
+	struct untar_options confined = *options;
 	const struct unpacker_options how = {
 		.program = ls->unpacker,
 		.reader = reader,
@@ -81,9 +83,9 @@ static int unpack_confined(const struct layer_store *ls, const struct image_pull
 
 	if (unpacker_new(&how, &u, reterr) < 0)
 		return -1;
-	options->members = unpacker_members(u);
+	confined.members = unpacker_members(u);
 
-	int n = untar(options, &ret->result, &ret->source_failed, reterr);
+	int n = untar(&confined, &ret->result, &ret->source_failed, reterr);
 
 	ret->over |= unpacker_over(u);
 	if (!n)
@@ -95,7 +97,7 @@ static int unpack_confined(const struct layer_store *ls, const struct image_pull
 int layer_unpack(struct layer_store *ls, const struct image_pull_reader *reader, int staging,
 	struct layer_unpacked *ret, struct error **reterr)
 {
-	struct untar_options options = {
+	const struct untar_options options = {
 		.layer = staging,
 		.trusted = ls->trusted,
 		.writeback = ls->writeback,

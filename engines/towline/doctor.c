@@ -387,7 +387,7 @@ int command_doctor(struct cli *cli, int argc, char **argv)
 	if (status != CLI_OK)
 		return status;
 	cli->report = keep_failure;
-	cli->report_context = &d;
+	cli->report_context = &d; /* cppcheck-suppress autoVariables; until this returns */
 	if (check_config(&d)) {
 		check_user(&d);
 		check_plugin(&d);

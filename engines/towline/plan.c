@@ -372,7 +372,8 @@ static int set_up(struct plan_command *c)
 	/* One that does not know the word would pull. */
 	if (code == IMAGE_PULL_OK && c->plugin->abi_minor < 1) {
 		c->plugin = NULL;
-		return cli_failed(c->cli, "the plugin is too old to plan");
+		(void)cli_failed(c->cli, "the plugin is too old to plan");
+		return CLI_FAILED;
 	}
 	if (code == IMAGE_PULL_OK)
 		code = host_registry_service(
@@ -408,7 +409,7 @@ int command_plan(struct cli *cli, int argc, char **argv)
 		{.name = "platform", .value = &c.platform_text},
 	};
 	struct answer answer cleanup(answer_free) = {0};
-	bool usable;
+	bool asked, ready = false;
 	int nargs;
 	int status = cli_parse_command(
 		options, sizeof(options) / sizeof(options[0]), 1, -1, argc, argv, &nargs);
@@ -424,10 +425,12 @@ int command_plan(struct cli *cli, int argc, char **argv)
 		cli->report = keep_failure;
 		cli->report_context = &c; /* cppcheck-suppress autoVariables; until this returns */
 	}
-	usable = status == CLI_OK;
-	if (usable)
+	asked = status == CLI_OK;
+	if (asked) {
 		status = set_up(&c);
-	for (int i = 1; c.instance && i <= nargs; i++) {
+		ready = status == CLI_OK;
+	}
+	for (int i = 1; ready && i <= nargs; i++) {
 		int one = plan_one(&c, argv[i]);
 
 		if (status == CLI_OK)
@@ -436,7 +439,7 @@ int command_plan(struct cli *cli, int argc, char **argv)
 	for (size_t i = 0; !c.json && i < c.nimages; i++)
 		print_image(&c, &c.images[i]);
 	cli->report = NULL;
-	if (c.json && usable && print_json(&c) != CLI_OK)
+	if (c.json && asked && print_json(&c) != CLI_OK)
 		status = CLI_FAILED;
 	if (cli_flush(stdout) < 0)
 		status = CLI_FAILED;

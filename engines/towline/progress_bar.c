@@ -294,16 +294,17 @@ static void put_total(struct progress_bar *bar, unsigned columns, int64_t now)
 	put_row(bar, columns, text, 0, BOLD);
 }
 
-/* Which lines fit: the busy ones first, then those that wait, then the last ones that are done. */
+/* Which lines fit: the busy ones first, then those that wait, then the last ones that are done.
+ * ret_shown is false for all of them before. */
 static size_t choose(const struct progress_bar *bar, size_t room, bool *ret_shown)
 {
 	static const enum line_state order[] = {LINE_BUSY, LINE_WAITING, LINE_DONE};
 	size_t n = 0;
 
-	for (size_t i = 0; i < bar->nlines; i++)
-		ret_shown[i] = bar->nlines <= room;
-	if (bar->nlines <= room)
+	if (bar->nlines <= room) {
+		memset(ret_shown, true, bar->nlines * sizeof(*ret_shown));
 		return bar->nlines;
+	}
 	for (size_t pass = 0; pass < 3; pass++) {
 		for (size_t i = 0; i < bar->nlines && n + 1 < room; i++) {
 			size_t at = order[pass] == LINE_DONE ? bar->nlines - 1 - i : i;
@@ -337,7 +338,7 @@ static void put_start(struct progress_bar *bar, unsigned columns)
 static int draw(struct progress_bar *bar, int64_t now)
 {
 	unsigned columns, rows;
-	bool *shown = bar->nlines ? malloc(bar->nlines * sizeof(*shown)) : NULL;
+	bool *shown = bar->nlines ? calloc(bar->nlines, sizeof(*shown)) : NULL;
 	size_t n;
 
 	bar->dirty = false;

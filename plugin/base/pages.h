@@ -12,6 +12,7 @@
 /* Zeroed. NULL: no memory. */
 static inline void *pages_new(size_t size)
 {
+	/* cppcheck-suppress invalidFunctionArg; what no file is behind has -1 for it */
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;

@@ -96,10 +96,11 @@ static struct item *item_new(
 	enum item_kind kind, const char *id, const char *message, const char *action)
 {
 	struct item *it = malloc(sizeof(*it) + strlen(id) + strlen(message) + strlen(action) + 3);
-	char *at = (char *)(it + 1);
+	char *at;
 
 	if (!it)
 		return NULL;
+	at = (char *)(it + 1);
 	memset(it, 0, sizeof(*it));
 	it->kind = kind;
 	it->p.id = put(&at, id);

@@ -10,7 +10,6 @@ import collections
 import concurrent.futures
 import ctypes
 import fcntl
-import gzip
 import io
 import json
 import mmap
