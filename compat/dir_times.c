@@ -112,17 +112,24 @@ int dir_times_add(struct dir_times *d, const char *path, size_t size,
 	return 0;
 }
 
-/* Find the folder of a record; false where it is no folder any more. */
-static bool find(struct dir_times *d, struct tree *tree, const char *path, ino_t *ret)
+/* Find the folder of a record: 1; 0 where it is no folder any more, or one above has shut us out;
+ * -1. */
+static int find(
+	struct dir_times *d, struct tree *tree, const char *path, ino_t *ret, struct error **reterr)
 {
 	struct stat st;
+	int err = tree_find(tree, path, TREE_NO_SYMLINKS, &d->place);
 
-	if (tree_find(tree, path, TREE_NO_SYMLINKS, &d->place) ||
-		fstatat(d->place.dir, d->place.base, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-		!S_ISDIR(st.st_mode))
-		return false;
+	if (!err && fstatat(d->place.dir, d->place.base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		err = errno;
+	if (err == ENOENT || err == ENOTDIR || err == EACCES)
+		return 0;
+	if (err)
+		return error_set(reterr, error_path("lstat", path, error_errno(err)));
+	if (!S_ISDIR(st.st_mode))
+		return 0;
 	*ret = st.st_ino;
-	return true;
+	return 1;
 }
 
 /* Going backwards, the first record of a folder is the one that counts. */
@@ -145,13 +152,15 @@ static int apply_one(struct dir_times *d, struct tree *tree, int root, const cha
 	char path[PATH_MAX];
 	struct record r;
 	ino_t inode = 0;
-	int n;
+	int n = 1;
 
 	memcpy(&r, data, sizeof(r));
 	memcpy(path, data + sizeof(r), r.path_size);
 	path[r.path_size] = '\0';
-	if (r.path_size && !find(d, tree, path, &inode))
-		return 0;
+	if (r.path_size)
+		n = find(d, tree, path, &inode, reterr);
+	if (n <= 0)
+		return n;
 	/* Inode 1 stands for the root: no folder below it has that number. */
 	if (modes && (is_done(d, r.path_size ? inode : 1) || r.mode == UINT32_MAX))
 		return 0;
