@@ -23,7 +23,7 @@
 #define PIPE_SIZE (1 << 20)   /* what an ordinary user may have */
 #define CHECK_SIZE (4u << 20) /* so often is asked whether the pull was cancelled */
 #define POLL_MS 50
-#define STALL_MS 60000u /* it may do nothing for so long */
+#define STALL_MS 60000u
 #define LAST_WORD_MS 1000
 
 struct unpacker {
@@ -201,7 +201,7 @@ static int wait_for_it(struct unpacker *u, struct error **reterr)
 	if (n)
 		return 0;
 	u->waited_ms += POLL_MS;
-	if (u->waited_ms >= STALL_MS)
+	if (u->waited_ms >= u->options.stall_ms)
 		return error_setf(reterr, "the unpacker does not answer");
 	return check_cancelled(u, reterr);
 }
@@ -278,6 +278,8 @@ int unpacker_new(
 	if (!u)
 		return error_set(reterr, &error_no_memory);
 	u->options = *options;
+	if (!u->options.stall_ms)
+		u->options.stall_ms = STALL_MS;
 	u->child = CHILD_NONE;
 	u->in = u->out = -1;
 	u->source = (struct record_source){u, read_records, all_given, reader_failed};

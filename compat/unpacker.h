@@ -22,6 +22,9 @@ struct unpacker_options {
 	const struct image_pull_reader *reader;
 	bool tar;
 	uint64_t max_unpacked; /* bytes of tar; 0: any number */
+	/* So long it may neither take what it is given nor say anything, before it counts as hung:
+	 * waiting for the reader is not its fault. 0: a minute. */
+	unsigned stall_ms;
 };
 
 struct unpacker;
