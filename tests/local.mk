@@ -111,7 +111,7 @@ tests_test_tar_headers_SOURCES = tests/test_tar_headers.c $(LAYER_FIXTURE)
 tests_test_untar_SOURCES = tests/test_untar.c $(LAYER_FIXTURE)
 tests_test_unpacker_SOURCES = tests/test_unpacker.c $(LAYER_FIXTURE)
 tests_test_untar_faults_SOURCES = tests/test_untar_faults.c $(LAYER_FIXTURE)
-tests_test_untar_faults_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=openat,--wrap=fstatat,--wrap=fstat,--wrap=unlinkat,--wrap=renameat,--wrap=utimensat,--wrap=futimens,--wrap=fchmod
+tests_test_untar_faults_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=openat,--wrap=fstatat,--wrap=fstat,--wrap=unlinkat,--wrap=renameat,--wrap=utimensat,--wrap=futimens,--wrap=fchmod,--wrap=fchmodat,--wrap=fchown,--wrap=mkdirat,--wrap=mknodat,--wrap=linkat,--wrap=symlinkat,--wrap=readlinkat,--wrap=setxattr,--wrap=fsetxattr,--wrap=fgetxattr,--wrap=pwrite,--wrap=write
 tests_test_archive_io_LDADD = $(LDADD) $(ARCHIVE_LIBS)
 endif
 
