@@ -98,20 +98,22 @@ tests_conformance_pull_driver_SOURCES = \
 TESTS += tests/conformance/no_memory.py
 # The layer store.
 if HAVE_CMOCKA
-LAYER_TESTS = tests/test_archive_io tests/test_rootfs tests/test_layer_check tests/test_layer_store tests/test_layer_sync tests/test_tar_headers tests/test_unpacker tests/test_untar tests/test_untar_faults
+LAYER_TESTS = tests/test_archive_io tests/test_rootfs tests/test_layer_check tests/test_layer_store tests/test_layer_sync tests/test_tar_headers tests/test_unpacker tests/test_untar tests/test_untar_faults tests/test_untar_format
 TESTS += $(LAYER_TESTS)
 check_PROGRAMS += $(LAYER_TESTS)
 LAYER_FIXTURE = tests/layer_fixture.c tests/layer_fixture.h
+UNTAR_FIXTURE = tests/untar_fixture.c tests/untar_fixture.h $(LAYER_FIXTURE)
 tests_test_archive_io_SOURCES = tests/test_archive_io.c tests/image_fixture.c tests/image_fixture.h $(LAYER_FIXTURE)
 tests_test_layer_check_SOURCES = tests/test_layer_check.c $(LAYER_FIXTURE)
 tests_test_rootfs_SOURCES = tests/test_rootfs.c tests/image_fixture.c tests/image_fixture.h $(LAYER_FIXTURE)
 tests_test_layer_store_SOURCES = tests/test_layer_store.c $(LAYER_FIXTURE)
 tests_test_layer_sync_SOURCES = tests/test_layer_sync.c $(LAYER_FIXTURE)
 tests_test_tar_headers_SOURCES = tests/test_tar_headers.c $(LAYER_FIXTURE)
-tests_test_untar_SOURCES = tests/test_untar.c $(LAYER_FIXTURE)
+tests_test_untar_SOURCES = tests/test_untar.c $(UNTAR_FIXTURE)
 tests_test_unpacker_SOURCES = tests/test_unpacker.c $(LAYER_FIXTURE)
 tests_test_untar_faults_SOURCES = tests/test_untar_faults.c $(LAYER_FIXTURE)
 tests_test_untar_faults_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=openat,--wrap=fstatat,--wrap=fstat,--wrap=unlinkat,--wrap=renameat,--wrap=utimensat,--wrap=futimens,--wrap=fchmod,--wrap=fchmodat,--wrap=fchown,--wrap=mkdirat,--wrap=mknodat,--wrap=linkat,--wrap=symlinkat,--wrap=readlinkat,--wrap=setxattr,--wrap=fsetxattr,--wrap=fgetxattr,--wrap=pwrite,--wrap=write
+tests_test_untar_format_SOURCES = tests/test_untar_format.c $(UNTAR_FIXTURE)
 tests_test_archive_io_LDADD = $(LDADD) $(ARCHIVE_LIBS)
 endif
 
