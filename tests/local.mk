@@ -71,12 +71,14 @@ tests_conformance_unit_driver_SOURCES = \
 
 # The registry client, against a server of the tests' own.
 if HAVE_CMOCKA
-HTTP_TESTS = tests/test_auth tests/test_http tests/test_http_gate tests/test_proxy tests/test_tls tests/test_transport
+HTTP_TESTS = tests/test_auth tests/test_http tests/test_http_connections tests/test_http_gate tests/test_proxy tests/test_tls tests/test_transport
 TESTS += $(HTTP_TESTS)
 check_PROGRAMS += $(HTTP_TESTS)
 tests_test_auth_SOURCES = tests/http_server.c tests/http_server.h tests/test_auth.c
-tests_test_http_SOURCES = tests/http_server.c tests/http_server.h tests/test_http.c
-tests_test_http_gate_SOURCES = tests/http_server.c tests/http_server.h tests/test_http_gate.c
+HTTP_FIXTURE = tests/http_fixture.c tests/http_fixture.h tests/http_server.c tests/http_server.h
+tests_test_http_SOURCES = tests/test_http.c $(HTTP_FIXTURE)
+tests_test_http_connections_SOURCES = tests/test_http_connections.c $(HTTP_FIXTURE)
+tests_test_http_gate_SOURCES = tests/test_http_gate.c $(HTTP_FIXTURE)
 tests_test_proxy_SOURCES = tests/http_server.c tests/http_server.h tests/test_proxy.c
 tests_test_tls_SOURCES = tests/certs.c tests/certs.h tests/http_server.c tests/http_server.h tests/test_tls.c
 tests_test_transport_SOURCES = tests/certs.c tests/certs.h tests/http_server.c tests/http_server.h tests/test_transport.c
@@ -119,7 +121,7 @@ endif
 
 # compat's rooms.
 if HAVE_CMOCKA
-COMPAT_TESTS = tests/test_child tests/test_config tests/test_credentials tests/test_image_json tests/test_image_store tests/test_plugin_load tests/test_reference_store tests/test_registry_service tests/test_store tests/test_streamformat
+COMPAT_TESTS = tests/test_child tests/test_config tests/test_credentials tests/test_image_json tests/test_image_store tests/test_plugin_load tests/test_reference_store tests/test_registry_service tests/test_store tests/test_store_care tests/test_streamformat
 TESTS += $(COMPAT_TESTS)
 check_PROGRAMS += $(COMPAT_TESTS)
 tests_test_child_SOURCES = tests/test_child.c
@@ -131,7 +133,9 @@ tests_test_image_store_SOURCES = tests/folder.c tests/folder.h tests/test_image_
 tests_test_plugin_load_SOURCES = tests/folder.c tests/folder.h tests/test_plugin_load.c
 tests_test_reference_store_SOURCES = tests/folder.c tests/folder.h tests/test_reference_store.c
 tests_test_registry_service_SOURCES = tests/folder.c tests/folder.h tests/test_registry_service.c
-tests_test_store_SOURCES = tests/folder.c tests/folder.h tests/test_store.c
+STORE_FIXTURE = tests/folder.c tests/folder.h tests/store_fixture.c tests/store_fixture.h $(LAYER_FIXTURE)
+tests_test_store_SOURCES = tests/test_store.c $(STORE_FIXTURE)
+tests_test_store_care_SOURCES = tests/test_store_care.c $(STORE_FIXTURE)
 tests_test_streamformat_SOURCES = tests/folder.c tests/folder.h tests/test_streamformat.c
 endif
 

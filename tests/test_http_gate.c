@@ -14,26 +14,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "http_server.h"
-#include "registry/http.h"
-
-static struct http_client *client_new(const struct http_options *options)
-{
-	struct error *err = NULL;
-	struct http_client *client = http_client_new(options, &err);
-
-	if (!client)
-		fail_msg("%s", err->message);
-	return client;
-}
-
-static char *url_of(struct server *server, const char *path)
-{
-	char *url = str_printf("http://127.0.0.1:%d%s", server_port(server), path);
-
-	assert_non_null(url);
-	return url;
-}
+#include "http_fixture.h"
 
 struct crossing {
 	pthread_mutex_t lock;
@@ -109,7 +90,7 @@ static void bounds_connections(void **state)
 		const struct http_options options = {.user_agent = "x",
 			.max_connections = cases[i].all,
 			.max_connections_per_host = cases[i].host};
-		struct http_client *client = client_new(&options);
+		struct http_client *client = new_client(&options);
 		struct server *server =
 			server_start(&(struct server_options){.handler = cross, .arg = &x});
 		struct walker w[WALKERS] = {0};
@@ -149,7 +130,7 @@ static void waits_for_a_connection(void **state)
 	struct crossing x = {
 		.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .shut = true};
 	const struct http_options options = {.user_agent = "x", .max_connections = 1};
-	struct http_client *client = client_new(&options);
+	struct http_client *client = new_client(&options);
 	struct server *server = server_start(&(struct server_options){.handler = cross, .arg = &x});
 	struct walker w[3] = {
 		{.timeout_ms = 0}, {.cancel = cancel_new(NULL)}, {.timeout_ms = 2500}};
