@@ -295,7 +295,8 @@ static int parse_root(
 	for (size_t i = 0; i < root->count; i++) {
 		const struct json_member *m = &root->members[i];
 
-		if (!str_equal_fold(m->key, "Repositories") || m->value.type == JSON_NULL)
+		if (!json_key_equal_fold("Repositories", m->key, m->key_size) ||
+			m->value.type == JSON_NULL)
 			continue;
 		if (m->value.type != JSON_OBJECT)
 			return wrong_type(&m->value, "map[string]reference.repository", reterr);

@@ -236,7 +236,7 @@ static int find_child(struct v2_puller *p, const struct reference *ref, struct i
 /* "a wrong digest is said before a wrong size": this runs once the digest is known to be right. */
 static int check_size(const struct descriptor *d, const struct manifest *m, struct error **reterr)
 {
-	if (d->size != -1 && (d->size < 0 || (uint64_t)d->size != m->payload_size))
+	if (d->has_size && (d->size < 0 || (uint64_t)d->size != m->payload_size))
 		return error_setf(reterr,
 			"manifest %s has %zu bytes, but the manifest list says %lld", d->digest,
 			m->payload_size, (long long)d->size);

@@ -270,7 +270,8 @@ struct config_fetch {
 	struct output *output;
 	struct context ctx;
 	char digest[DIGEST_MAX];
-	int64_t size; /* as the manifest has it; -1: not said */
+	bool has_size;
+	int64_t size; /* as the manifest has it */
 	pthread_t thread;
 	bool started;
 	atomic_bool asked; /* its request is on its way, or it has ended without one */
@@ -291,7 +292,7 @@ static int pull_schema2_config(struct config_fetch *f, struct error **reterr)
 		log_error(f->log, "%s", err->message);
 		return error_set(reterr, err);
 	}
-	if (f->size != -1 && (f->size < 0 || (uint64_t)f->size != f->json.size))
+	if (f->has_size && (f->size < 0 || (uint64_t)f->size != f->json.size))
 		return error_setf(reterr,
 			"image config %s has %zu bytes, but the manifest says %lld", f->digest,
 			f->json.size, (long long)f->size);
@@ -326,6 +327,7 @@ static int config_fetch_start(struct config_fetch *f, struct v2_puller *p,
 	f->log = p->config->log;
 	f->output = p->config->output;
 	memcpy(f->digest, target->digest, target->digest_size + 1);
+	f->has_size = target->has_size;
 	f->size = target->size;
 	f->ctx.requested = config_requested;
 	f->ctx.requested_arg = f;
@@ -423,11 +425,11 @@ static int describe_layers(struct v2_puller *p, const struct manifest *m,
 
 		if (digest_validate(d->digest, d->digest_size, reterr) < 0)
 			return -1;
-		if (d->size < -1)
+		if (d->size < 0)
 			return error_setf(reterr, "layer %s has a negative size", d->digest);
 		if (check_layer_type(d, reterr) < 0)
 			return -1;
-		describe_layer(p, d->digest, d->media_type, d->size, &layers[i]);
+		describe_layer(p, d->digest, d->media_type, d->has_size ? d->size : -1, &layers[i]);
 	}
 	*ret = steal_ptr(&layers);
 	return 0;

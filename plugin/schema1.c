@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Images of schema 1 manifests. Go counterparts: verifySchema1Manifest and fixManifestLayers in
  * distribution/pull_v2.go, image/v1/imagev1.go, api/types/versions. */
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +47,8 @@ int verify_schema1_manifest(const struct manifest *m, const struct reference *re
 		return error_setf(reterr, "image verification failed for digest %s", ref->digest);
 	}
 	if (m->schema_version != 1) {
-		snprintf(what, sizeof(what), "unsupported schema version %d", m->schema_version);
+		snprintf(what, sizeof(what), "unsupported schema version %" PRId64,
+			m->schema_version);
 		return reference_error(what, ref, reterr);
 	}
 	if (m->nfs_layers != m->nhistory)
@@ -207,16 +209,15 @@ static long long atoi_part(const char *s, size_t n)
 	char digits[32];
 	size_t i = n && (s[0] == '-' || s[0] == '+'), start = i;
 
-	for (; i < n; i++) {
-		if (s[i] < '0' || s[i] > '9')
-			return 0;
-	}
-	if (i == start)
-		return 0;
 	while (start + 1 < n && s[start] == '0')
 		start++;
-	if (n - start > 19)
+	for (i = start; i < n && s[i] >= '0' && s[i] <= '9'; i++)
+		;
+	/* Read from the left, it is too large before it is no number. */
+	if (i - start > 19)
 		return s[0] == '-' ? LLONG_MIN : LLONG_MAX;
+	if (i < n || i == start)
+		return 0;
 	digits[0] = s[0] == '-' ? '-' : '+';
 	memcpy(digits + 1, s + start, n - start);
 	digits[n - start + 1] = '\0';

@@ -80,9 +80,8 @@ void server_reply(
 
 void server_reset(struct server_connection *c)
 {
-	struct linger linger = {.l_onoff = 1};
-
-	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	/* at once, before TLS says its farewell */
+	connect(c->fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
 }
 
 bool server_header(const struct server_connection *c, const char *name, char *ret, size_t size)
@@ -225,9 +224,10 @@ static void *accept_all(void *arg)
 		if (c->number == MAX_CONNECTIONS)
 			die("too many connections");
 		atomic_store(&s->fds[c->number], fd);
+		/* counted before it can answer */
+		atomic_fetch_add(&s->connections, 1);
 		if (pthread_create(&s->threads[c->number], NULL, serve, c) != 0)
 			die("pthread_create");
-		atomic_fetch_add(&s->connections, 1);
 	}
 }
 

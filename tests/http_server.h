@@ -51,7 +51,7 @@ void server_sendf(struct server_connection *c, const char *fmt, ...)
 /* "HTTP/1.1 STATUS\r\n" headers "Content-Length: ...\r\n\r\n" body */
 void server_reply(
 	struct server_connection *c, const char *status, const char *headers, const char *body);
-/* Close with a reset. */
+/* End the connection with a reset. */
 void server_reset(struct server_connection *c);
 /* The value of a request header (first one, case ignored) into ret; false: absent. */
 bool server_header(const struct server_connection *c, const char *name, char *ret, size_t size);

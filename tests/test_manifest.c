@@ -141,17 +141,18 @@ static void descriptors(void **state)
 				   "{\"digest\":\"sha256:a\\u0000b\",\"mediaType\":\"a\\u0000b\","
 				   "\"size\":9223372036854775807,"
 				   "\"urls\":[\"u\",null]}],\"annotations\":{\"x\":1}}";
-	static const int64_t sizes[] = {-1, 0, -5, -1, INT64_MAX};
+	static const int64_t sizes[] = {0, 0, -5, 0, INT64_MAX};
 	cleanup_manifest struct manifest *m = NULL;
 	size_t i;
 
 	(void)state;
 	assert_int_equal(
 		manifest_unmarshal(MEDIA_TYPE_OCI_MANIFEST, body, sizeof(body) - 1, &m, NULL), 0);
-	assert_true(m->config.size < -1);
+	assert_true(m->config.has_size && m->config.size == -1);
 	assert_int_equal(m->nlayers, 5);
 	for (i = 0; i < 5; i++)
-		assert_true(m->layers[i].size == sizes[i]);
+		assert_true(m->layers[i].has_size == (i != 0 && i != 3) &&
+			    m->layers[i].size == sizes[i]);
 	assert_null(m->layers[0].urls);
 	assert_string_equal(m->layers[0].digest, "");
 	assert_string_equal(m->layers[0].platform.os, "");

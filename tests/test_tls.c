@@ -626,6 +626,45 @@ static void words_alerts(void **state)
 	http_client_free(client);
 }
 
+static bool send_and_reset(struct server_connection *c, void *arg)
+{
+	server_sendf(c, "%s", (const char *)arg);
+	usleep(50000); /* so that the reset does not overtake the bytes */
+	server_reset(c);
+	return false;
+}
+
+static void words_resets(void **state)
+{
+	static const char *const answers[] = {
+		"", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok"};
+	struct cert *cert = cert_new(certs.dir, "server",
+		&(struct cert_spec){.common_name = "s", .issuer = certs.ca, .ip = {"127.0.0.1"}});
+	struct http_client *client = new_client("/dev/null");
+	struct http_tls *tls = trusting(certs.ca);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(answers); i++) {
+		struct server *server =
+			server_start(&(struct server_options){.handler = send_and_reset,
+				.arg = (void *)answers[i],
+				.cert_file = cert_file(cert),
+				.key_file = cert_key_file(cert)});
+		cleanup_free char *url =
+			str_printf("https://127.0.0.1:%d/v2/", server_port(server));
+		cleanup_free char *error = ask(client, url, tls);
+
+		if (!error || !str_has_prefix(error, "read tcp 127.0.0.1:") ||
+			!str_has_suffix(error, ": read: connection reset by peer"))
+			fail_msg("%s: got %s", answers[i], error ? error : "no error");
+		server_stop(server);
+	}
+	http_tls_unref(tls);
+	http_client_free(client);
+	cert_free(cert);
+}
+
 /* The end of a body that has no length, without TLS's own farewell. */
 static bool send_until_close(struct server_connection *c, void *arg)
 {
@@ -711,6 +750,7 @@ int main(void)
 		cmocka_unit_test(tells_the_proxy_from_the_registry),
 		cmocka_unit_test(says_what_is_no_tls),
 		cmocka_unit_test(words_alerts),
+		cmocka_unit_test(words_resets),
 		cmocka_unit_test(ends_bodies_as_go_does),
 	};
 

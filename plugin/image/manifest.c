@@ -163,9 +163,8 @@ static int fill_descriptor(
 	to->media_type = manifest_text(arena, from->media_type);
 	to->digest = json_str(from->digest);
 	to->digest_size = from->digest.size;
-	to->size = from->size.set ? from->size.value : -1;
-	if (from->size.set && from->size.value == -1)
-		to->size = -2; /* no size, but not absent either */
+	to->has_size = from->size.set;
+	to->size = from->size.value;
 	to->platform.os = manifest_text(arena, from->platform.os);
 	to->platform.architecture = manifest_text(arena, from->platform.architecture);
 	to->platform.variant = manifest_text(arena, from->platform.variant);
@@ -184,7 +183,7 @@ static int fill(struct manifest *m, const struct document *document, const struc
 	const struct descriptor_spec *items = specs->items;
 	size_t i;
 
-	m->schema_version = (int)document->schema_version.value;
+	m->schema_version = document->schema_version.value;
 	m->media_type = manifest_text(arena, document->media_type);
 	m->layers = arena_alloc_array(arena, specs->count, sizeof(*m->layers));
 	m->nlayers = specs->count;
@@ -300,7 +299,6 @@ int manifest_unmarshal(const char *content_type, const void *body, size_t size,
 	m->media_type = m->name = m->tag = m->architecture = "";
 	m->config = (struct descriptor){.media_type = "",
 		.digest = "",
-		.size = -1,
 		.platform = {.os = "", .architecture = "", .variant = "", .os_version = ""}};
 	if (unmarshal(m, type, body, size, reterr) < 0)
 		return -1;

@@ -35,7 +35,8 @@ struct descriptor {
 	const char *media_type; /* "" if absent */
 	const char *digest;     /* as written: validate before use */
 	size_t digest_size;
-	int64_t size;            /* -1 if absent; less (never a real one) if it is negative */
+	bool has_size;
+	int64_t size;            /* as written, negative ones too; 0 if absent */
 	const char *const *urls; /* NULL if absent */
 	size_t nurls;
 	struct platform platform; /* lists only */
@@ -54,7 +55,7 @@ struct manifest {
 	struct descriptor *layers; /* schema2, OCI, bottom first; lists: the manifests */
 	size_t nlayers;
 	/* schema1, top first; schema1.c removes entries from both */
-	int schema_version;
+	int64_t schema_version;
 	const char *name, *tag, *architecture;
 	const char **fs_layers; /* blobSum as written */
 	struct schema1_history *history;

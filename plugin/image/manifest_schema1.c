@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signed manifests of schema 1. Go counterparts: manifest/schema1, libtrust/jsonsign.go. */
-#include <limits.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -249,11 +248,7 @@ static int fill(struct manifest *m, const struct schema1 *from)
 	size_t i;
 
 	m->kind = MANIFEST_SCHEMA1;
-	/* any value but 1 is refused later, with its text: it must not become 1 here */
-	m->schema_version = from->schema_version.value > INT_MAX ? INT_MAX
-			    : from->schema_version.value < INT_MIN
-				    ? INT_MIN
-				    : (int)from->schema_version.value;
+	m->schema_version = from->schema_version.value;
 	m->media_type = manifest_text(m->arena, from->media_type);
 	m->name = manifest_text(m->arena, from->name);
 	m->tag = manifest_text(m->arena, from->tag);

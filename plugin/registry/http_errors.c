@@ -148,13 +148,32 @@ static struct error *socket_error(struct exchange *x, const char *op, int errnum
 		local_port, open, remote, close, remote_port, op, errno_text(errnum));
 }
 
+/* curl keeps the number of a failed connect; what reading gave it says in the system's words alone.
+ */
+static int said_errno(const struct exchange *x)
+{
+	static const char said[] = "Recv failure: ";
+	static const int errnums[] = {ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH};
+	char text[128];
+	size_t i;
+
+	if (!str_has_prefix(x->curl_text, said))
+		return 0;
+	for (i = 0; i < ARRAY_SIZE(errnums); i++) {
+		if (!strerror_r(errnums[i], text, sizeof(text)) &&
+			!strcmp(x->curl_text + sizeof(said) - 1, text))
+			return errnums[i];
+	}
+	return 0;
+}
+
 static long os_errno(struct exchange *x)
 {
-	long errnum = 0;
+	long errnum = x->peek_errno ? x->peek_errno : said_errno(x);
 
-	if (x->peek_errno)
-		return x->peek_errno;
-	(void)curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &errnum); /* else 0 */
+	/* over TLS it may be that of the farewell to a connection that was reset */
+	if (!errnum)
+		(void)curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &errnum); /* else 0 */
 	return errnum;
 }
 
@@ -419,6 +438,16 @@ static struct error *no_header_error(struct exchange *x, CURLcode code)
 	}
 }
 
+/* Go: net/http/internal, chunkedReader and parseHexUint. */
+static struct error *chunk_error(const struct exchange *x)
+{
+	if (strstr(x->curl_text, "Illegal or missing hexadecimal"))
+		return error_plainf("invalid byte in chunk length");
+	if (strstr(x->curl_text, "Too long hexadecimal"))
+		return error_plainf("http chunk length too large");
+	return error_plainf("malformed chunked encoding");
+}
+
 static struct error *body_error(struct exchange *x, CURLcode code)
 {
 	long errnum = os_errno(x);
@@ -440,7 +469,7 @@ static struct error *body_error(struct exchange *x, CURLcode code)
 		if (says(x, GNUTLS_E_DECRYPTION_FAILED))
 			return error_plainf("local error: tls: bad record MAC");
 		if (strstr(x->curl_text, "hunk"))
-			return error_plainf("malformed chunked encoding");
+			return chunk_error(x);
 		break;
 	default:
 		break;

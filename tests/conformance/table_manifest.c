@@ -7,17 +7,12 @@
 #include "image/rootfs.h"
 #include "tables.h"
 
-static int64_t size_as_go(const struct descriptor *d)
-{
-	return d->size == -1 ? 0 : d->size;
-}
-
 static void print_config(const struct descriptor *d, struct buf *out)
 {
 	out_open(out, "config", '{');
 	out_string(out, "digest", d->digest);
 	out_string(out, "media_type", d->media_type);
-	out_int(out, "size", size_as_go(d));
+	out_int(out, "size", d->size);
 	out_close(out, '}');
 }
 
@@ -30,7 +25,7 @@ static void print_layers(const struct manifest *m, struct buf *out)
 		out_open(out, NULL, '{');
 		out_string(out, "digest", d->digest);
 		out_string(out, "media_type", d->media_type);
-		out_int(out, "size", size_as_go(d));
+		out_int(out, "size", d->size);
 		if (d->urls) {
 			out_open(out, "urls", '[');
 			for (size_t k = 0; k < d->nurls; k++)

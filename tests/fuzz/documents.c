@@ -57,7 +57,7 @@ static void check_descriptor(const struct descriptor *d, const struct json_value
 		must(d->digest_size == digest->size &&
 			!memcmp(d->digest, digest->text, digest->size));
 	if (size && json_int64(size, &n))
-		must(d->size == (n == -1 ? -2 : n));
+		must(d->has_size && d->size == n);
 }
 
 static void check_items(const struct manifest *m, const struct json_value *list)

@@ -25,7 +25,7 @@ PLANTS = {
                   "another origin that begins as ours"),
     "location": Plant("plugin/registry/transport.c", "return to[strlen(to) - strlen(from + n) - 1] == '.';", "return true;",
                       "secrets for a host whose name ends as ours"),
-    "manifest": Plant("plugin/image/manifest.c", "if (from->size.set && from->size.value == -1)", "if (0)", "a size of -1 is taken for none"),
+    "manifest": Plant("plugin/image/manifest.c", "to->has_size = from->size.set;", "to->has_size = from->size.set && from->size.value >= 0;", "a negative size is taken for none"),
     "pull": Plant("plugin/pull_v2_image.c", "if (!digest_verify(f->digest, f->json.data, f->json.size)) {", "if (0) {",
                   "configurations are not verified"),
     "reference": Plant("plugin/image/reference.c", "if (!tag.size || tag.size > TAG_LENGTH_MAX || !is_word(tag.s[0]))",
