@@ -144,14 +144,13 @@ void fuzz_location(const uint8_t *data, size_t size)
 /* *ret: digits as a number of 64 bits. */
 static bool number(const char *s, const regmatch_t *m, uint64_t *ret)
 {
-	unsigned __int128 n = 0;
+	uint64_t n = 0;
 
-	for (regoff_t i = m->rm_so; i < m->rm_eo; i++) {
-		n = n * 10 + (unsigned)(s[i] - '0');
-		if (n > UINT64_MAX)
+	for (regoff_t i = m->rm_so; i < m->rm_eo; i++)
+		if (__builtin_mul_overflow(n, 10u, &n) ||
+			__builtin_add_overflow(n, (unsigned)(s[i] - '0'), &n))
 			return false;
-	}
-	*ret = (uint64_t)n;
+	*ret = n;
 	return m->rm_eo > m->rm_so;
 }
 
