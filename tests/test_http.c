@@ -162,6 +162,8 @@ static const struct raw_case raw_cases[] = {
 		"unexpected EOF", 10},
 	{"short chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhi", false, -2,
 		NULL, "unexpected EOF", -1},
+	{"no gzip", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n{}\n",
+		false, -2, NULL, "gzip: invalid header", -1},
 	{"no chunk length",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{\"a\":\r\n1}\r\n", false, -2,
 		NULL, "invalid byte in chunk length", -1},

@@ -36,10 +36,11 @@ static struct error *gunzip_error(const struct http_gunzip *g, int rc)
 {
 	if (rc == Z_MEM_ERROR)
 		return &error_no_memory;
+	/* zlib's "incorrect header check" is the first one */
+	if (g->z.msg && (strstr(g->z.msg, "header") || strstr(g->z.msg, "method")))
+		return error_plainf("gzip: invalid header");
 	if (g->z.msg && strstr(g->z.msg, "check"))
 		return error_plainf("gzip: invalid checksum");
-	if (g->z.msg && strstr(g->z.msg, "header"))
-		return error_plainf("gzip: invalid header");
 	return error_plainf("flate: corrupt input before offset %lu", g->z.total_in);
 }
 
