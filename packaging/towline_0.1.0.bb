@@ -29,18 +29,20 @@ do_install:append() {
 	find ${D} -name '*.la' -delete
 }
 
-PACKAGES =+ "${PN}-plugin lib${PN} ${PN}-serve ${PN}-crun ${PN}-lxc"
+PACKAGES =+ "${PN}-plugin lib${PN} ${PN}-serve ${PN}-crun ${PN}-lxc ${PN}-slurm"
 FILES:${PN}-plugin = "${libdir}/towline/image_pull.so"
 FILES:lib${PN} = "${libdir}/libtowline.so.*"
 FILES:lib${PN} += "${libexecdir}/towline/towline-unpack"
 FILES:${PN}-serve = "${libexecdir}/towline/towline-serve ${systemd_system_unitdir}"
 FILES:${PN}-crun = "${libdir}/crun ${libdir}/towline/crun_pull.so"
 FILES:${PN}-lxc = "${bindir}/lxc-towline"
+FILES:${PN}-slurm = "${libdir}/towline/spank_towline.so ${libexecdir}/towline/towline-importer"
 FILES:${PN} += "${datadir}/bash-completion ${datadir}/zsh"
 RDEPENDS:${PN} = "${PN}-plugin"
 RDEPENDS:${PN}-serve = "${PN}"
 RDEPENDS:${PN}-crun = "${PN}-plugin"
 RDEPENDS:${PN}-lxc = "${PN}-plugin"
+RDEPENDS:${PN}-slurm = "${PN}-plugin"
 RRECOMMENDS:${PN}-plugin = "ca-certificates"
 RRECOMMENDS:${PN} = "shadow"
 
