@@ -261,6 +261,7 @@ static struct tar_slice *known(struct tar_pax *pax, const struct tar_slice *key)
 		{"size", &pax->size},
 		{"mtime", &pax->mtime},
 		{"atime", &pax->atime},
+		{"ctime", &pax->ctime},
 		{"GNU.sparse.major", &pax->sparse_major},
 		{"GNU.sparse.minor", &pax->sparse_minor},
 		{"GNU.sparse.name", &pax->sparse_name},

@@ -21,7 +21,7 @@ struct tar_slice {
 
 /* The records of an extended header that mean something, the last one of each key. */
 struct tar_pax {
-	struct tar_slice path, linkpath, uid, gid, size, mtime, atime;
+	struct tar_slice path, linkpath, uid, gid, size, mtime, atime, ctime;
 	struct tar_slice sparse_major, sparse_minor, sparse_name, sparse_map, sparse_numblocks,
 		sparse_size, sparse_realsize;
 	bool pairs; /* format 0.0: offset and numbytes records, in order */

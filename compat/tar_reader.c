@@ -195,13 +195,12 @@ static int read_special(struct tar_reader *r, int64_t size, struct buf *ret, str
 {
 	const unsigned char *p = NULL;
 	size_t have = r->pax_data.size + r->long_name.size + r->long_link.size;
+	int64_t room = TAR_SPECIAL_MAX - (int64_t)(have < TAR_SPECIAL_MAX ? have : TAR_SPECIAL_MAX);
 	bool is_short;
 
 	buf_reset(ret);
 	buf_append(ret, "", 0);
-	if (size > (int64_t)(TAR_SPECIAL_MAX - (have < TAR_SPECIAL_MAX ? have : TAR_SPECIAL_MAX)))
-		return error_setf(reterr, "archive/tar: header field too long");
-	for (int64_t left = size; left > 0;) {
+	for (int64_t left = size > room ? room + 1 : size; left > 0;) {
 		int64_t n = take(r, (size_t)left, &p, reterr);
 
 		if (n < 0)
@@ -212,6 +211,8 @@ static int read_special(struct tar_reader *r, int64_t size, struct buf *ret, str
 		buf_append(ret, p, (size_t)n);
 		left -= n;
 	}
+	if (size > room)
+		return error_setf(reterr, "archive/tar: header field too long");
 	if (ret->oom)
 		return error_set(reterr, &error_no_memory);
 	/* Padding may be cut off by the end, which is then seen at the next block. */
@@ -265,11 +266,13 @@ static bool merge_number(struct tar_slice s, int64_t *ret)
 static bool merge_pax(struct tar_reader *r, struct tar_entry *ret, int64_t *size)
 {
 	const struct tar_pax *p = &r->pax;
+	struct timespec unused; /* nobody can set it, but it has to be one */
 
 	if (!merge_number(p->uid, &ret->uid) || !merge_number(p->gid, &ret->gid) ||
 		!merge_number(p->size, size) ||
 		(p->mtime.data && !tar_pax_time(p->mtime, &ret->mtime)) ||
-		(p->atime.data && !tar_pax_time(p->atime, &ret->atime)))
+		(p->atime.data && !tar_pax_time(p->atime, &ret->atime)) ||
+		(p->ctime.data && !tar_pax_time(p->ctime, &unused)))
 		return false;
 	if (p->path.data)
 		ret->name = as_string(&r->path_text, p->path);
@@ -429,12 +432,12 @@ static int finish_entry(struct tar_reader *r, const unsigned char header[TAR_BLO
 		ret->link = r->long_link.data;
 	if (size < 0 && !header_only(ret->type))
 		return invalid(reterr);
+	if (!ret->type && ret->name)
+		ret->type = str_has_suffix(ret->name, "/") ? '5' : '0';
 	r->left = header_only(ret->type) ? 0 : size;
 	r->padding = padding_of(r->left);
 	ret->size = r->left;
 	r->is_sparse = false;
-	if (!ret->type && ret->name)
-		ret->type = str_has_suffix(ret->name, "/") ? '5' : '0';
 	if (read_map(r, header, ret, reterr) < 0)
 		return -1;
 	ret->sparse = r->is_sparse;

@@ -25,6 +25,7 @@ static void test_pax_damaged(void **state)
 		"0 a=b\n",
 		"99999999999999999999 path=evil\n",
 		" 12 path=evil\n",
+		"14 ctime=later\n",
 	};
 	static const char nul[] = "13 path=ev\0il\n";
 
@@ -93,6 +94,12 @@ static void test_limits(void **state)
 	tar_pax(&tar, 'L', big.data, big.size);
 	tar_member(&tar, &(struct member){.name = "after", .data = "x"});
 	expect_error("huge long name", &tar, "archive/tar: header field too long");
+	/* Where the stream ends before the limit, that is what is wrong. */
+	big.size = 1000;
+	tar_block(&tar, &(struct member){.name = "l", .type = 'L', .header_size = 3 << 20}, 0, NULL,
+		0);
+	buf_append(&tar, big.data, big.size);
+	expect_error("huge long name, cut", &tar, "unexpected EOF");
 	buf_free(&big);
 
 	/* One component too long, a target too long, a path longer than PATH_MAX. */
@@ -294,6 +301,20 @@ static void test_numbers(void **state)
 	}
 }
 
+/* A file of the oldest format whose name ends in a slash is a folder, and a folder has no data. */
+static void test_old_folder(void **state)
+{
+	struct buf tar = {0};
+	struct untar_result result;
+
+	(void)state;
+	tar_block(&tar, &(struct member){.name = "old/", .header_size = 512}, 156, "", 1);
+	tar_member(&tar, &(struct member){.name = "old/f", .data = "x"});
+	tar_end(&tar);
+	expect_tree("folder with a size", &tar,
+		(const char *const[]){"old dir", "old/f file data=x", NULL}, &result);
+}
+
 int main(void)
 {
 	const struct CMUnitTest all[] = {
@@ -304,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_sparse),
 		cmocka_unit_test(test_sparse_damaged),
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_old_folder),
 	};
 
 	umask(077);
