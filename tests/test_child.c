@@ -285,5 +285,6 @@ int main(void)
 		cmocka_unit_test(not_there),
 	};
 
+	signal(SIGHUP, SIG_DFL); /* nohup may have run this, and a child keeps that */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
