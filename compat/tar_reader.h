@@ -20,7 +20,7 @@ struct tar_reader;
 /* Strings live until the next call of tar_reader_next. */
 struct tar_entry {
 	const char *name;
-	const char *link; /* of '1' and '2', else "" */
+	const char *link; /* of '1' and '2'; what others have there means nothing */
 	char type;     /* '0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' folder, '6'
 			  fifo; any other: not known to Docker either */
 	unsigned mode; /* 07777 at most */

@@ -74,10 +74,17 @@ static bool answer(struct server_connection *c, void *arg)
 	return true;
 }
 
+static struct server *serve_by(const struct cert *cert, server_handler handler, const void *arg)
+{
+	return server_start(&(struct server_options){.handler = handler,
+		.arg = (void *)arg,
+		.cert_file = cert_file(cert),
+		.key_file = cert_key_file(cert)});
+}
+
 static struct server *serve(const struct cert *cert)
 {
-	return server_start(&(struct server_options){
-		.handler = answer, .cert_file = cert_file(cert), .key_file = cert_key_file(cert)});
+	return serve_by(cert, answer, NULL);
 }
 
 static struct http_tls *trusting(const struct cert *ca)
@@ -646,11 +653,7 @@ static void words_resets(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(answers); i++) {
-		struct server *server =
-			server_start(&(struct server_options){.handler = send_and_reset,
-				.arg = (void *)answers[i],
-				.cert_file = cert_file(cert),
-				.key_file = cert_key_file(cert)});
+		struct server *server = serve_by(cert, send_and_reset, answers[i]);
 		cleanup_free char *url =
 			str_printf("https://127.0.0.1:%d/v2/", server_port(server));
 		cleanup_free char *error = ask(client, url, tls);
@@ -690,11 +693,7 @@ static void ends_bodies_as_go_does(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct server *server =
-			server_start(&(struct server_options){.handler = send_until_close,
-				.arg = (void *)cases[i].headers,
-				.cert_file = cert_file(cert),
-				.key_file = cert_key_file(cert)});
+		struct server *server = serve_by(cert, send_until_close, cases[i].headers);
 		cleanup_free char *url = str_printf("https://127.0.0.1:%d/", server_port(server));
 		cleanup_free char *error = ask(client, url, tls);
 
