@@ -19,6 +19,7 @@
 #include "base/json_decode.h"
 #include "base/json_scan.h"
 #include "fail_alloc.h"
+#include "print_json.h"
 #include "random.h"
 
 static void expect(const char *in, const char *wanted, const char *got)
@@ -178,43 +179,6 @@ static void depth(void **state)
 
 /* ---- values */
 
-static void print_value(struct buf *b, const struct json_value *v)
-{
-	size_t i;
-
-	switch (v->type) {
-	case JSON_NULL:
-		buf_append_str(b, "null");
-		break;
-	case JSON_BOOL:
-		buf_append_str(b, v->boolean ? "true" : "false");
-		break;
-	case JSON_NUMBER:
-		buf_append(b, v->text, v->size);
-		break;
-	case JSON_STRING:
-		buf_append_json(b, v->text, v->size, false);
-		break;
-	case JSON_ARRAY:
-		buf_append_char(b, '[');
-		for (i = 0; i < v->count; i++) {
-			buf_append_str(b, i ? "," : "");
-			print_value(b, &v->items[i]);
-		}
-		buf_append_char(b, ']');
-		break;
-	case JSON_OBJECT:
-		buf_append_char(b, '{');
-		for (i = 0; i < v->count; i++) {
-			buf_append_str(b, i ? "," : "");
-			buf_append_json(b, v->members[i].key, v->members[i].key_size, false);
-			buf_append_char(b, ':');
-			print_value(b, &v->members[i].value);
-		}
-		buf_append_char(b, '}');
-	}
-}
-
 static void values(void **state)
 {
 	static const struct {
@@ -258,7 +222,7 @@ static void values(void **state)
 
 		if (json_parse(cases[i].in, strlen(cases[i].in), &json, &err) < 0)
 			expect(cases[i].in, cases[i].out, err->message);
-		print_value(&b, json_root(json));
+		print_json(&b, json_root(json), false);
 		expect(cases[i].in, cases[i].out, b.data);
 	}
 }
@@ -376,10 +340,10 @@ static void random_documents(void **state)
 		}
 		valid++;
 		/* what was read, written and read again is the same */
-		print_value(&b, json_root(json));
+		print_json(&b, json_root(json), false);
 		if (json_parse(b.data, b.size, &again, &err) < 0)
 			expect(text, b.data, err->message);
-		print_value(&second, json_root(again));
+		print_json(&second, json_root(again), false);
 		expect(text, b.data, second.data);
 	}
 	assert_true(valid > 2000);

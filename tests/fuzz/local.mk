@@ -24,6 +24,7 @@ FUZZ_SOURCES = \
 	tests/fuzz/pull_server.h \
 	tests/fuzz/untar.c \
 	tests/fuzz/values.c \
+	tests/print_json.h \
 	tests/conformance/pull_stores.c \
 	tests/conformance/pull_stores.h \
 	tests/conformance/table_io.c \

@@ -10,6 +10,7 @@
 #include "fuzz.h"
 #include "image/digest.h"
 #include "image/reference.h"
+#include "print_json.h"
 #include "registry/challenge.h"
 #include "registry/header.h"
 
@@ -176,44 +177,6 @@ static bool yajl_takes(const void *data, size_t size)
 	return ok;
 }
 
-static void print_json(struct buf *b, const struct json_value *v)
-{
-	switch (v->type) {
-	case JSON_NULL:
-		buf_append_str(b, "null");
-		break;
-	case JSON_BOOL:
-		buf_append_str(b, v->boolean ? "true" : "false");
-		break;
-	case JSON_NUMBER:
-		buf_append(b, v->text, v->size);
-		break;
-	case JSON_STRING:
-		buf_append_json(b, v->text, v->size, v->size % 2);
-		break;
-	case JSON_ARRAY:
-		buf_append_char(b, '[');
-		for (size_t i = 0; i < v->count; i++) {
-			buf_append_str(b, i ? "," : "");
-			print_json(b, &v->items[i]);
-		}
-		buf_append_char(b, ']');
-		break;
-	case JSON_OBJECT:
-		buf_append_char(b, '{');
-		for (size_t i = 0; i < v->count; i++) {
-			buf_append_str(b, i ? "," : "");
-			buf_append_json(b, v->members[i].key, v->members[i].key_size, true);
-			buf_append_char(b, ':');
-			print_json(b, &v->members[i].value);
-		}
-		buf_append_char(b, '}');
-		break;
-	default:
-		must(!"a type of JSON");
-	}
-}
-
 static void same_text(const char *a, size_t a_size, const char *b, size_t b_size)
 {
 	must(a_size == b_size && !memcmp(a, b, a_size) && !a[a_size] && !b[b_size]);
@@ -258,7 +221,7 @@ void fuzz_json(const uint8_t *data, size_t size)
 	must(first);
 	same_json(json_root(json), json_root(first));
 	must(json_root(json)->begin < json_root(json)->end && json_root(json)->end <= size);
-	print_json(&printed, json_root(json));
+	print_json(&printed, json_root(json), size % 2);
 	must(!printed.oom && !json_parse(printed.data, printed.size, &again, NULL));
 	same_json(json_root(json), json_root(again));
 }
