@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(HERE)
@@ -38,8 +37,8 @@ def mirror():
 
 
 class Site:
-    def __init__(self):
-        self.work = tempfile.mkdtemp(prefix="towline-packages-")
+    def __init__(self, work):
+        self.work = work
         self.source, self.root = os.path.join(self.work, "towline"), os.path.join(self.work, "root")
         self.debs = []
         self.registry = httpd.Registry({"team/app": {"1": httpd.small_image()}})
@@ -72,7 +71,6 @@ class Site:
         self.registry.close()
         for name in ("proc", "dev/pts", "dev"):
             subprocess.run(["umount", "-l", os.path.join(self.root, name)], stderr=subprocess.DEVNULL, check=False)
-        subprocess.run(["rm", "-rf", "--one-file-system", self.work], check=True)
 
 
 def builds(site):
@@ -143,19 +141,8 @@ def goes(site):
     assert not left, sorted(left)[:20]
 
 
-def main():
-    for tool in TOOLS:
-        if not shutil.which(tool):
-            tap.skip_all(tool + " is not installed")
-    if os.geteuid():
-        tap.skip_all("needs root")
-    site = Site()
-    try:
-        failures = tap.run("packages", [builds, lints, installs, pulls, upgrades, goes], site)
-    finally:
-        site.close()
-    sys.exit(1 if failures else 0)
-
+CASES = [builds, lints, installs, pulls, upgrades, goes]
 
 if __name__ == "__main__":
-    main()
+    tap.needs(*TOOLS, root="needs root")
+    tap.main("packages", CASES, Site)

@@ -169,13 +169,16 @@ class Registry(httpd.Registry):
         return [what for what in asked if what in known]
 
 
+def quick_folder():
+    """Where a sync costs nothing; None: there is no such place."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
 class Site:
-    def __init__(self):
+    def __init__(self, work):
+        self.work = work
         self.seed = int(os.environ.get("FAULTS_SEED") or random.randrange(1 << 30))
         print("# seed %d (FAULTS_SEED)" % self.seed, flush=True)
-        # where a sync costs nothing
-        base = os.environ.get("FAULTS_DIR") or ("/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
-        self.work = tempfile.mkdtemp(prefix="towline-faults-", dir=base)
         os.environ["HOME"] = self.work  # nobody's credentials and configuration
         for name in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             os.environ.pop(name, None)
@@ -283,7 +286,6 @@ class Site:
     def close(self):
         self.host.close()
         self.registry.close()
-        subprocess.run(["rm", "-rf", "--one-file-system", self.work], check=True)
 
 
 def chosen(n, chance):
@@ -569,23 +571,8 @@ def harmful_network(site):
     check(SEEDS < 20 or all(net.struck.values()), net.struck)
 
 
-def main():
-    for path in (PROGRAM, PLUGIN, STRIKE):
-        if not os.path.exists(path):
-            tap.skip_all("not built: " + path)
-    if os.environ.get("SANITIZERS"):
-        tap.skip_all("sanitizers have a malloc of their own and will not have another library before them")
-    cases = [random_kills, kills_at_calls, failing_calls, calls_of_plain_hosts, memory, power_loss, harmful_network]
-    names = [name for name in sys.argv[1:] if name != "--long"]
-    if names:
-        cases = [case for case in cases if case.__name__ in names]
-    site = Site()
-    try:
-        failures = tap.run("faults", cases, site)
-    finally:
-        site.close()
-    sys.exit(1 if failures else 0)
-
+CASES = [random_kills, kills_at_calls, failing_calls, calls_of_plain_hosts, memory, power_loss, harmful_network]
 
 if __name__ == "__main__":
-    main()
+    tap.needs(built=(PROGRAM, PLUGIN, STRIKE), sanitizers="sanitizers have a malloc of their own and will not have another library before them")
+    tap.main("faults", CASES, Site, os.environ.get("FAULTS_DIR") or quick_folder())

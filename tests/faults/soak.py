@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "integration")]
@@ -24,8 +23,8 @@ GROWTH_KIB = 1024
 
 
 class Site:
-    def __init__(self):
-        self.work = tempfile.mkdtemp(prefix="towline-soak-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+    def __init__(self, work):
+        self.work = work
         self.config = os.path.join(self.work, "engine.json")
         with open(self.config, "w", encoding="utf-8") as out:
             out.write('{"plugins": {"image_pull": {"path": "%s"}}, "data-root": "%s/none"}' % (faults.PLUGIN, self.work))
@@ -56,7 +55,6 @@ class Site:
 
     def close(self):
         self.registry.close()
-        subprocess.run(["rm", "-rf", "--one-file-system", self.work], check=True)
 
 
 def at_once(site):
@@ -83,23 +81,10 @@ def one_after_another(site):
     faults.check(found[1][1] - found[0][1] < GROWTH_KIB, out)
 
 
-def main():
-    for path in (faults.PROGRAM, faults.PLUGIN):
-        if not os.path.exists(path):
-            tap.skip_all("not built: " + path)
-    if "address" in SANITIZERS:
-        tap.skip_all("other sanitizers say nothing here")
-    cases = [at_once, one_after_another]
-    names = [name for name in sys.argv[1:] if name != "--long"]
-    if names:
-        cases = [case for case in cases if case.__name__ in names]
-    site = Site()
-    try:
-        failures = tap.run("soak", cases, site)
-    finally:
-        site.close()
-    sys.exit(1 if failures else 0)
-
+CASES = [at_once, one_after_another]
 
 if __name__ == "__main__":
-    main()
+    tap.needs(built=(faults.PROGRAM, faults.PLUGIN))
+    if "address" in SANITIZERS:
+        tap.skip_all("other sanitizers say nothing here")
+    tap.main("soak", CASES, Site, faults.quick_folder())

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
 TOP = os.environ.get("top_srcdir") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 BUILD = os.path.abspath(os.environ.get("top_builddir") or os.getcwd())
@@ -61,18 +60,6 @@ def pulls(language):
     return run
 
 
-def main():
-    if not os.path.exists(PLUGIN):
-        tap.skip_all("the plugin is not built")
-    if os.environ.get("SANITIZERS"):
-        tap.skip_all("a plugin with sanitizers needs a host with them")
-    for tool in ("docker-registry", "skopeo"):
-        if not shutil.which(tool):
-            tap.skip_all(tool + " is not installed")
-    with tempfile.TemporaryDirectory(prefix="towline-page-") as work:
-        failures = tap.run("page", [pulls(language) for language in COMPILERS], work)
-    sys.exit(1 if failures else 0)
-
-
 if __name__ == "__main__":
-    main()
+    tap.needs("docker-registry", "skopeo", built=(PLUGIN,), sanitizers="a plugin with sanitizers needs a host with them")
+    tap.main("page", [pulls(language) for language in COMPILERS], str)

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
 import time
 
@@ -112,8 +111,8 @@ def endless_layer():
 
 
 class Site:
-    def __init__(self):
-        self.work = tempfile.mkdtemp(prefix="towline-cancel-")
+    def __init__(self, work):
+        self.work = work
         self.env = {**os.environ, "LD_LIBRARY_PATH": os.path.join(BUILD, ".libs"), "HOME": self.work}
         self.number = 0
         noise = [images.tar_of({"noise%d" % i: os.urandom(300000)}) for i in range(2)]
@@ -150,9 +149,6 @@ class Site:
         check(done.returncode == 0, done.stdout)
         left = os.listdir(os.path.join(store, "layers", "staging"))
         check(not left, left)
-
-    def close(self):
-        subprocess.run(["rm", "-rf", "--one-file-system", self.work], check=True)
 
 
 class Pull:
@@ -390,17 +386,9 @@ def syncing(site):
         registry.close()
 
 
-def main():
-    for path in (PROGRAM, PLUGIN, UNPACKER):
-        if not os.path.exists(path):
-            tap.skip_all(path + " is not built")
-    cases = [name_lookup, connecting, handshake, requests, body, countdown, dead_registry, slot, bounded, another_pull, unpacking, syncing]
-    site = Site()
-    try:
-        chosen = [c for c in cases if not sys.argv[1:] or c.__name__ in sys.argv[1:]]
-        sys.exit(1 if tap.run("cancel", chosen, site) else 0)
-    finally:
-        site.close()
+CASES = [name_lookup, connecting, handshake, requests, body, countdown, dead_registry, slot, bounded, another_pull, unpacking,
+         syncing]
 
-
-main()
+if __name__ == "__main__":
+    tap.needs(built=(PROGRAM, PLUGIN, UNPACKER))
+    tap.main("cancel", CASES, Site)

@@ -142,6 +142,9 @@ class Site:
     def app(self, tag):
         return "%s/team/app:%s" % (self.host, tag)
 
+    def close(self):
+        self.registry.close()
+
     def requests(self):
         """What the registry was asked so far: (method, path)."""
         with open(self.registry.log, encoding="utf-8", errors="replace") as log:
@@ -712,26 +715,8 @@ CASES = [help_text, usage, bad_references, bad_configs, bad_plugins, fresh_pull,
 
 
 def main(name="cli", cases=None):
-    for program in ("docker-registry", "skopeo"):
-        if not shutil.which(program):
-            tap.skip_all(program + " is not installed")
-    for built in (PROGRAM, PLUGIN):
-        if not os.path.exists(built):
-            tap.skip_all(built + " is not built")
-    if os.geteuid() != 0:
-        tap.skip_all("needs root")
-    names = sys.argv[1:]
-    work = tempfile.mkdtemp(prefix="towline-cli-")
-    os.chmod(work, 0o711)
-    site = None
-    try:
-        site = Site(work)
-        failures = tap.run(name, [c for c in cases or CASES if not names or c.__name__ in names], site)
-    finally:
-        if site:
-            site.registry.close()
-        shutil.rmtree(work)
-    sys.exit(1 if failures else 0)
+    tap.needs("docker-registry", "skopeo", built=(PROGRAM, PLUGIN), root="needs root")
+    tap.main(name, cases or CASES, Site)
 
 
 if __name__ == "__main__":

@@ -108,6 +108,14 @@ class Site:
         for tag in ("1", "defaults", "eve"):
             self.registry.push("oci:%s:%s" % (layout.path, tag), "app:" + tag, fmt="v2s2")
 
+    def close(self):
+        self.registry.close()
+        # What an engine left mounted, innermost first. The namespace's overlays end with it.
+        with open("/proc/self/mounts", encoding="utf-8") as f:
+            for at in [line.split(" ")[1] for line in f][::-1]:
+                if at.startswith(self.work + "/"):
+                    run("umount", "-l", at)
+
     def write_engine(self, path, **more):
         with open(path, "w", encoding="utf-8") as f:
             json.dump({"plugins": {"image_pull": {"path": PLUGIN}}, "data-root": self.store, **more}, f)
@@ -419,48 +427,22 @@ def install(work, handlers):
         run("umount", "/sys/fs/cgroup/unified", check=True)
 
 
-def inside(names):
-    work = tempfile.mkdtemp(prefix="towline-crun-")
-    os.chmod(work, 0o711)
-    site = None
-    try:
-        install(work, handlers_folder())
-        site = Site(work)
-        probe = plain(site).run()
-        if probe.returncode != 0:
-            tap.skip_all("crun runs no container here: " + probe.stderr.strip().replace("\n", "; "))
-        failures = tap.run("crun", [c for c in CASES if not names or c.__name__ in names], site)
-    finally:
-        if site:
-            site.registry.close()
-        # What an engine left mounted, innermost first. The namespace's overlays end with it.
-        with open("/proc/self/mounts", encoding="utf-8") as f:
-            for at in [line.split(" ")[1] for line in f][::-1]:
-                if at.startswith(work + "/"):
-                    run("umount", "-l", at)
-        shutil.rmtree(work, ignore_errors=True)
-    sys.exit(1 if failures else 0)
+def prepare(work):
+    install(work, handlers_folder())
+    site = Site(work)
+    probe = plain(site).run()
+    if probe.returncode != 0:
+        site.close()
+        tap.skip_all("crun runs no container here: " + probe.stderr.strip().replace("\n", "; "))
+    return site
 
 
-def main():
-    if sys.argv[1:2] == ["--inside"]:
-        inside(sys.argv[2:])
-    for program in ("crun", "docker-registry", "skopeo", "unshare"):
-        if not shutil.which(program):
-            tap.skip_all(program + " is not installed")
-    for built in (HANDLER, MODULE, PLUGIN):
-        if not os.path.exists(built):
-            tap.skip_all(built + " is not built")
-    if os.environ.get("SANITIZERS"):
-        tap.skip_all("crun is no program with sanitizers, which its handler would need")
-    if os.geteuid() != 0:
-        tap.skip_all("needs root")
+if __name__ == "__main__":
+    tap.needs("crun", "docker-registry", "skopeo", "unshare", built=(HANDLER, MODULE, PLUGIN), root="needs root",
+              sanitizers="crun is no program with sanitizers, which its handler would need")
     if not images.static_busybox():
         tap.skip_all("there is no static busybox")
     if not handlers_folder():
         tap.skip_all("this crun loads no handlers")
-    os.execvp("unshare", ["unshare", "-m", sys.executable, os.path.abspath(__file__), "--inside", *sys.argv[1:]])
-
-
-if __name__ == "__main__":
-    main()
+    tap.unshare("-m")
+    tap.main("crun", CASES, prepare)

@@ -640,28 +640,7 @@ CASES = [same_as_dockerd, aliases, whole_repository_at_once, failing_at_once, ta
          meta_headers]
 
 
-def main():
-    missing = [p for p in ("docker-registry", "skopeo", "htpasswd") if not shutil.which(p)]
-    if not CLIENT:
-        missing.append("docker")
-    if os.geteuid() != 0:
-        tap.skip_all("needs root")
-    if missing:
-        tap.skip_all("not installed: " + ", ".join(missing))
-    for built in (PROGRAM, PLUGIN, os.path.join(LIBS, "towline-serve")):
-        if not os.path.exists(built):
-            tap.skip_all(os.path.basename(built) + " is not built")
-    names = sys.argv[1:]
-    work = tempfile.mkdtemp(prefix="towline-api-")
-    site = None
-    try:
-        site = Site(work)
-        failures = tap.run("dockerapi", [c for c in CASES if not names or c.__name__ in names], site)
-    finally:
-        if site:
-            site.close()
-        shutil.rmtree(work, ignore_errors=True)
-    sys.exit(1 if failures else 0)
-
-
-main()
+if __name__ == "__main__":
+    tap.needs("docker-registry", "skopeo", "htpasswd", "docker", built=(PROGRAM, PLUGIN, os.path.join(LIBS, "towline-serve")),
+              root="needs root")
+    tap.main("dockerapi", CASES, Site)

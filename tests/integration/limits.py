@@ -4,7 +4,7 @@
 descriptors, a stack of 256 KiB for the thread that pulls.
 
 LIMITS_MIB and LIMITS_FILES say how large the layer is (default 64 and 5000; what the project promises is said for 1024 and
-100000). LIMITS_DIR is where the store lies: not in a tmpfs, whose files are memory."""
+100000). TMPDIR is where the store lies: not in a tmpfs, whose files are memory."""
 import ctypes
 import hashlib
 import json
@@ -133,8 +133,8 @@ def is_tmpfs(path):
 
 
 class Site:
-    def __init__(self):
-        self.work = tempfile.mkdtemp(prefix="towline-limits-", dir=os.environ.get("LIMITS_DIR"))
+    def __init__(self, work):
+        self.work = work
         # where a sync costs nothing, if that is not to be measured
         self.quick = tempfile.mkdtemp(prefix="towline-limits-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else self.work)
         self.image = Layer()
@@ -168,7 +168,7 @@ class Site:
 
     def close(self):
         self.registry.close()
-        subprocess.run(["rm", "-rf", "--one-file-system", self.work, self.quick], check=True)
+        subprocess.run(["rm", "-rf", "--one-file-system", self.quick], check=True)
 
 
 def memory_cgroup(site):
@@ -176,7 +176,7 @@ def memory_cgroup(site):
     if os.geteuid() != 0:
         raise tap.Skip("needs root, to make a cgroup")
     if is_tmpfs(site.work):
-        raise tap.Skip("the store would lie in memory: LIMITS_DIR")
+        raise tap.Skip("the store would lie in memory: TMPDIR")
     group = Cgroup(CGROUP_MIB << 20)
     try:
         site.pull(group.enter, site.work)
@@ -214,22 +214,8 @@ def stack_of_threads(site):
     subprocess.run(["rm", "-rf", root], check=True)
 
 
-def main():
-    if os.environ.get("SANITIZERS"):
-        tap.skip_all("sanitizers need memory and stacks of their own")
-    for path in (PROGRAM, PLUGIN):
-        if not os.path.exists(path):
-            tap.skip_all("not built: " + path)
-    cases = [memory_cgroup, descriptors, stack, stack_of_threads]
-    if sys.argv[1:]:
-        cases = [case for case in cases if case.__name__ in sys.argv[1:]]
-    site = Site()
-    try:
-        failures = tap.run("limits", cases, site)
-    finally:
-        site.close()
-    sys.exit(1 if failures else 0)
-
+CASES = [memory_cgroup, descriptors, stack, stack_of_threads]
 
 if __name__ == "__main__":
-    main()
+    tap.needs(built=(PROGRAM, PLUGIN), sanitizers="sanitizers need memory and stacks of their own")
+    tap.main("limits", CASES, Site)

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -48,6 +47,9 @@ class Site:
         self.push("defaults", config={"Entrypoint": ["/bin/sh", "-c"], "Cmd": [WHO], "Env": ["PATH=/bin", "A= b \"c\" "],
                                       "User": "bob", "WorkingDir": "/not/there"})
         self.n = 0
+
+    def close(self):
+        self.registry.close()
 
     def write(self, name, text):
         path = os.path.join(self.work, name)
@@ -278,42 +280,22 @@ def why_not(site):
     return "" if done.returncode == 5 else "LXC runs no container here: " + done.stderr.strip().replace("\n", "; ")
 
 
-def inside(names):
-    work = tempfile.mkdtemp(prefix="towline-lxc-")
+def prepare(work):
     os.chmod(work, 0o755)
-    site = None
-    try:
-        ids = os.path.join(work, "subids")
-        with open(ids, "w", encoding="utf-8") as f:
-            f.write("root:%d:65536\n" % BASE)
-        for name in ("/etc/subuid", "/etc/subgid"):
-            if os.path.exists(name):
-                subprocess.run(["mount", "--bind", ids, name], check=True)
-        site = Site(work)
-        site.runs = why_not(site)
-        failures = tap.run("lxc", [c for c in CASES if not names or c.__name__ in names], site)
-    finally:
-        if site:
-            site.registry.close()
-        shutil.rmtree(work, ignore_errors=True)
-    sys.exit(1 if failures else 0)
-
-
-def main():
-    if sys.argv[1:2] == ["--inside"]:
-        inside(sys.argv[2:])
-    for program in ("lxc-create", "lxc-execute", "docker-registry", "skopeo", "unshare"):
-        if not shutil.which(program):
-            tap.skip_all(program + " is not installed")
-    for built in (TEMPLATE, PLUGIN):
-        if not os.path.exists(built):
-            tap.skip_all(built + " is not built")
-    if os.geteuid() != 0:
-        tap.skip_all("needs root")
-    if not images.static_busybox():
-        tap.skip_all("there is no static busybox")
-    os.execvp("unshare", ["unshare", "-m", sys.executable, os.path.abspath(__file__), "--inside", *sys.argv[1:]])
+    ids = os.path.join(work, "subids")
+    with open(ids, "w", encoding="utf-8") as f:
+        f.write("root:%d:65536\n" % BASE)
+    for name in ("/etc/subuid", "/etc/subgid"):
+        if os.path.exists(name):
+            subprocess.run(["mount", "--bind", ids, name], check=True)
+    site = Site(work)
+    site.runs = why_not(site)
+    return site
 
 
 if __name__ == "__main__":
-    main()
+    tap.needs("lxc-create", "lxc-execute", "docker-registry", "skopeo", "unshare", built=(TEMPLATE, PLUGIN), root="needs root")
+    if not images.static_busybox():
+        tap.skip_all("there is no static busybox")
+    tap.unshare("-m")
+    tap.main("lxc", CASES, prepare)

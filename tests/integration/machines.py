@@ -5,10 +5,8 @@ where the image comes from, and what is said."""
 import ctypes
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -311,30 +309,16 @@ CASES = [warm, mirror_refuses, mirror_silent, mirror_without, mirror_dies, mirro
          metadata_realm]
 
 
-def main():
-    for built in (cli.PROGRAM, cli.PLUGIN):
-        if not os.path.exists(built):
-            tap.skip_all(built + " is not built")
-    if os.geteuid() != 0:
-        tap.skip_all("needs root, for network namespaces")
-    if not shutil.which("ip"):
-        tap.skip_all("ip is not installed")
-    names = sys.argv[1:]
-    work = tempfile.mkdtemp(prefix="towline-machines-")
-    os.chmod(work, 0o711)
+def build(work):
     machines = Machines(work)
     try:
-        try:
-            machines.build()
-        except subprocess.CalledProcessError as e:
-            machines.close()
-            tap.skip_all("no network namespaces here: " + e.stderr.decode(errors="replace").strip())
-        failures = tap.run("machines", [c for c in CASES if not names or c.__name__ in names], machines)
-    finally:
+        machines.build()
+    except subprocess.CalledProcessError as e:
         machines.close()
-        shutil.rmtree(work)
-    sys.exit(1 if failures else 0)
+        tap.skip_all("no network namespaces here: " + e.stderr.decode(errors="replace").strip())
+    return machines
 
 
 if __name__ == "__main__":
-    main()
+    tap.needs("ip", built=(cli.PROGRAM, cli.PLUGIN), root="needs root, for network namespaces")
+    tap.main("machines", CASES, build)

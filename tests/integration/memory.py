@@ -74,8 +74,8 @@ def zstandard(path):
 
 
 class Site:
-    def __init__(self):
-        self.work = tempfile.mkdtemp(prefix="towline-memory-")
+    def __init__(self, work):
+        self.work = work
         self.layout = images.Layout(os.path.join(self.work, "layout"))
         # A child's peak is never below what its parent had when it forked: this one is small.
         self.runstat = os.path.join(self.work, "runstat")
@@ -115,9 +115,6 @@ class Site:
         print("#   %s: %d KiB" % (name, usage["rss_kib"]), flush=True)
         return usage["rss_kib"]
 
-    def close(self):
-        subprocess.run(["rm", "-rf", "--one-file-system", self.work], check=True)
-
 
 def plain(site):
     """a large layer over plain http: at most 24 MiB"""
@@ -156,21 +153,8 @@ def zstd(site):
         registry.close()
 
 
-def main():
-    for tool in ("docker-registry", "skopeo"):
-        if not shutil.which(tool):
-            tap.skip_all(tool + " is not installed")
-    if os.environ.get("SANITIZERS"):
-        tap.skip_all("sanitizers need memory of their own")
-    if not os.path.exists(PLUGIN) or not os.path.exists(PROGRAM):
-        tap.skip_all("not built")
-    site = Site()
-    try:
-        failures = tap.run("memory", [plain, tls, zstd], site)
-    finally:
-        site.close()
-    sys.exit(1 if failures else 0)
-
+CASES = [plain, tls, zstd]
 
 if __name__ == "__main__":
-    main()
+    tap.needs("docker-registry", "skopeo", built=(PROGRAM, PLUGIN), sanitizers="sanitizers need memory of their own")
+    tap.main("memory", CASES, Site)

@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -26,8 +25,8 @@ GET = re.compile(r'"GET /v2/\S+/blobs/(sha256:\w+) HTTP/1.1" (\d+) (\d+)')
 
 
 class Site:
-    def __init__(self):
-        self.work = tempfile.mkdtemp(prefix="towline-processes-")
+    def __init__(self, work):
+        self.work = work
         self.registry = images.Registry(self.work, "registry")
         self.layout = images.Layout(os.path.join(self.work, "layout"))
         self.seed = random.randrange(1 << 30)
@@ -100,7 +99,6 @@ class Site:
 
     def close(self):
         self.registry.close()
-        subprocess.run(["rm", "-rf", "--one-file-system", self.work], check=True)
 
 
 def overlapping(site, tag):
@@ -184,22 +182,8 @@ def interrupted(site):
         subprocess.run(["rm", "-rf", store], check=True)
 
 
-def main():
-    for tool in ("docker-registry", "skopeo"):
-        if not any(os.access(os.path.join(p, tool), os.X_OK) for p in os.environ["PATH"].split(":")):
-            tap.skip_all(tool + " is not installed")
-    if not os.path.exists(PLUGIN) or not os.path.exists(PROGRAM):
-        tap.skip_all("not built")
-    site = Site()
-    cases = [at_once, first_killed, interrupted]
-    if sys.argv[1:]:
-        cases = [c for c in cases if c.__name__ in sys.argv[1:]]
-    try:
-        failures = tap.run("processes", cases, site)
-    finally:
-        site.close()
-    sys.exit(1 if failures else 0)
-
+CASES = [at_once, first_killed, interrupted]
 
 if __name__ == "__main__":
-    main()
+    tap.needs("docker-registry", "skopeo", built=(PROGRAM, PLUGIN))
+    tap.main("processes", CASES, Site)

@@ -6,9 +6,7 @@ import base64
 import json
 import os
 import re
-import shutil
 import sys
-import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -264,19 +262,8 @@ CASES = [page, mirror_first, order, paths, longest_prefix, by_digest_only, mirro
 
 
 def main(prefix="registries", cases=None):
-    for built in (cli.PROGRAM, cli.PLUGIN):
-        if not os.path.exists(built):
-            tap.skip_all(built + " is not built")
-    if os.geteuid() != 0:
-        tap.skip_all("needs root")
-    names = sys.argv[1:]
-    work = tempfile.mkdtemp(prefix="towline-%s-" % prefix)
-    os.chmod(work, 0o711)
-    try:
-        failures = tap.run(prefix, [c for c in cases or CASES if not names or c.__name__ in names], Site(work))
-    finally:
-        shutil.rmtree(work)
-    sys.exit(1 if failures else 0)
+    tap.needs(built=(cli.PROGRAM, cli.PLUGIN), root="needs root")
+    tap.main(prefix, cases or CASES, Site)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -45,8 +44,8 @@ def start_of(request):
 
 
 class Site:
-    def __init__(self):
-        self.work = tempfile.mkdtemp(prefix="towline-resume-")
+    def __init__(self, work):
+        self.work = work
         self.random = random.Random(7)
         self.number = 0
         self.registry = Registry()
@@ -118,7 +117,6 @@ class Site:
     def close(self):
         self.let_go()
         self.registry.close()
-        subprocess.run(["rm", "-rf", "--one-file-system", self.work], check=True)
 
 
 def wait_for(condition):
@@ -302,19 +300,8 @@ def pruned(site):
     site.let_go()
 
 
-def main():
-    if not os.path.exists(PLUGIN) or not os.path.exists(PROGRAM):
-        tap.skip_all("not built")
-    site = Site()
-    cases = [killed, twice, taken_over, all_of_it, damaged, link, limits, pruned]
-    if sys.argv[1:]:
-        cases = [c for c in cases if c.__name__ in sys.argv[1:]]
-    try:
-        failures = tap.run("resume", cases, site)
-    finally:
-        site.close()
-    sys.exit(1 if failures else 0)
-
+CASES = [killed, twice, taken_over, all_of_it, damaged, link, limits, pruned]
 
 if __name__ == "__main__":
-    main()
+    tap.needs(built=(PROGRAM, PLUGIN))
+    tap.main("resume", CASES, Site)

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 
@@ -50,6 +49,20 @@ def write(path, text, mode=0o644):
     with open(path, "w", encoding="utf-8") as out:
         out.write(text)
     os.chmod(path, mode)
+
+
+def kill_children():
+    """What daemons of ours left behind came to us, as their next parent."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        with open("/proc/self/task/%d/children" % os.getpid(), encoding="ascii") as f:
+            pids = [int(p) for p in f.read().split()]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
 
 
 class Cluster:
@@ -236,6 +249,20 @@ class Cluster:
                 out += "\n--- %s\n%s" % (name, "".join(f.readlines()[-12:]))
         return out
 
+    def come_up(self):
+        place = self.path("bin")
+        for name, path in BUILT.items():
+            shutil.copy(path, os.path.join(place, name))
+        write(os.path.join(place, "towline-importer"),
+              "#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s/importer \"$@\"\n" % (place, place), 0o755)
+        self.users()
+        self.wires()
+        self.registries()
+        self.stores()
+        self.plug()
+        self.munge()
+        self.slurm()
+
     def close(self):
         if os.path.exists(self.conf):
             run("scancel", "--state=RUNNING", env=self.env())
@@ -249,6 +276,9 @@ class Cluster:
                 proc.wait()
         if hasattr(self, "origin"):
             self.origin.close()
+        kill_children()
+        for name in ("shared", "network"):
+            subprocess.run(["umount", "-l", os.path.join(self.work, name)], stderr=subprocess.DEVNULL, check=False)
 
 
 # One request goes to the registry, however many nodes ask at once (proxy_cache_lock). docs/slurm.md has it with TLS.
@@ -486,70 +516,23 @@ def pyxis(c):
 CASES = [six_lines, again, environment, mounts, bad_images, bad_words, bad_nodes, deadlines, shared, no_attributes, ns_mirror, pyxis]
 
 
-# ---- the place
-
-def kill_children():
-    """What daemons of ours left behind came to us, as their next parent."""
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        with open("/proc/self/task/%d/children" % os.getpid(), encoding="ascii") as f:
-            pids = [int(p) for p in f.read().split()]
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
-
-
-def inside(names):
+def prepare(work):
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-    work = tempfile.mkdtemp(prefix="towline-slurm-")
     os.chmod(work, 0o755)
-    failures = 1
     cluster = Cluster(work)
     try:
-        place = cluster.path("bin")
-        for name, path in BUILT.items():
-            shutil.copy(path, os.path.join(place, name))
-        write(os.path.join(place, "towline-importer"),
-              "#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s/importer \"$@\"\n" % (place, place), 0o755)
-        cluster.users()
-        cluster.wires()
-        cluster.registries()
-        cluster.stores()
-        cluster.plug()
-        cluster.munge()
-        cluster.slurm()
-        failures = tap.run("slurm", [case for case in CASES if not names or case.__name__ in names], cluster)
+        cluster.come_up()
     except AssertionError as why:
-        print("1..1\nnot ok 1 - slurm: the cluster starts\n# %s" % ("%s%s" % (why, cluster.tail())).replace("\n", "\n# "))
-    finally:
+        said = "%s%s" % (why, cluster.tail())
         cluster.close()
-        kill_children()
-        for name in ("shared", "network"):
-            subprocess.run(["umount", "-l", os.path.join(work, name)], stderr=subprocess.DEVNULL, check=False)
-        shutil.rmtree(work, ignore_errors=True)
-    sys.exit(1 if failures else 0)
-
-
-def main():
-    if sys.argv[1:2] == ["--inside"]:
-        inside(sys.argv[2:])
-    for program in PROGRAMS:
-        if not shutil.which(program):
-            tap.skip_all(program + " is not installed")
-    for built in BUILT.values():
-        if not os.path.exists(built):
-            tap.skip_all(built + " is not built")
-    if os.environ.get("SANITIZERS"):
-        tap.skip_all("Slurm is no program with sanitizers, which its plugin would need")
-    if os.geteuid() != 0:
-        tap.skip_all("needs root")
-    if not images.static_busybox():
-        tap.skip_all("there is no static busybox")
-    os.execvp("unshare", ["unshare", "-m", "-n", sys.executable, os.path.abspath(__file__), "--inside", *sys.argv[1:]])
+        raise AssertionError(said) from why
+    return cluster
 
 
 if __name__ == "__main__":
-    main()
+    tap.needs(*PROGRAMS, built=BUILT.values(), root="needs root",
+              sanitizers="Slurm is no program with sanitizers, which its plugin would need")
+    if not images.static_busybox():
+        tap.skip_all("there is no static busybox")
+    tap.unshare("-m", "-n")
+    tap.main("slurm", CASES, prepare)

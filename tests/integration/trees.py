@@ -17,7 +17,6 @@ import stat
 import struct
 import subprocess
 import sys
-import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -181,8 +180,8 @@ def expect_equal(ours, theirs):
 # ---------------------------------------------------------------- a place
 
 class Site:
-    def __init__(self):
-        self.work = tempfile.mkdtemp(prefix="towline-trees-")
+    def __init__(self, work):
+        self.work = work
         self.registry = images.Registry(self.work, "registry")
         self.layout = images.Layout(os.path.join(self.work, "layout"))
         self.number = 0
@@ -269,7 +268,6 @@ class Site:
 
     def close(self):
         self.registry.close()
-        run("rm", "-rf", "--one-file-system", self.work)
 
 
 # ---------------------------------------------------------------- cases
@@ -470,25 +468,8 @@ def save_and_load(site):
     expect_equal(describe(site.rootfs(other, "example.com/x:1")), ours)
 
 
-def main():
-    missing = [t for t in ("docker-registry", "skopeo", "umoci", "tar") if not shutil.which(t)]
-    if missing:
-        tap.skip_all("not installed: " + ", ".join(missing))
-    if os.geteuid():
-        tap.skip_all("owners and devices need root")
-    if not os.path.exists(PLUGIN):
-        tap.skip_all("the plugin is not built")
-    site = Site()
-    cases = [one_of_each, formats, sparse, whiteouts, real, compressions, many_layers, bundle_equals, as_user,
-             save_and_load]
-    if sys.argv[1:]:
-        cases = [c for c in cases if c.__name__ in sys.argv[1:]]
-    try:
-        failures = tap.run("trees", cases, site)
-    finally:
-        site.close()
-    sys.exit(1 if failures else 0)
-
+CASES = [one_of_each, formats, sparse, whiteouts, real, compressions, many_layers, bundle_equals, as_user, save_and_load]
 
 if __name__ == "__main__":
-    main()
+    tap.needs("docker-registry", "skopeo", "umoci", "tar", built=(PLUGIN,), root="needs root, for owners and devices")
+    tap.main("trees", CASES, Site)
