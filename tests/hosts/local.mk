@@ -18,8 +18,8 @@ tests_hosts_staging_host_LDADD = $(HOST_LDADD)
 TESTS += tests/hosts/hosts.py tests/hosts/page.py
 EXTRA_DIST += tests/hosts/hosts.py tests/hosts/page.py
 if HAVE_CMOCKA
-TESTS += tests/test_login tests/test_pull tests/test_sizes
-check_PROGRAMS += tests/test_login tests/test_pull tests/test_sizes
+TESTS += tests/test_login tests/test_pull tests/test_pull_guest tests/test_sizes
+check_PROGRAMS += tests/test_login tests/test_pull tests/test_pull_guest tests/test_sizes
 tests_test_sizes_SOURCES = tests/fakes/fake_engine.c tests/fakes/fake_engine.h tests/test_sizes.c
 tests_test_login_SOURCES = \
 	tests/fakes/fake_engine.c \
@@ -27,10 +27,13 @@ tests_test_login_SOURCES = \
 	tests/http_server.c \
 	tests/http_server.h \
 	tests/test_login.c
-tests_test_pull_SOURCES = \
+PULL_FIXTURE = \
 	tests/fakes/fake_engine.c \
 	tests/fakes/fake_engine.h \
 	tests/fakes/fake_registry.c \
 	tests/fakes/fake_registry.h \
-	tests/test_pull.c
+	tests/pull_fixture.c \
+	tests/pull_fixture.h
+tests_test_pull_SOURCES = tests/test_pull.c $(PULL_FIXTURE)
+tests_test_pull_guest_SOURCES = tests/test_pull_guest.c $(PULL_FIXTURE)
 endif
