@@ -30,7 +30,8 @@ struct record {
 };
 
 struct dir_times {
-	int fd;
+	int dir;
+	int fd; /* -1: the buffer was never full */
 	size_t used;
 	uint64_t written;
 	bool late_modes;
@@ -48,14 +49,8 @@ int dir_times_new(int dir, struct dir_times **ret, struct error **reterr)
 	if (!d)
 		return error_set(reterr, &error_no_memory);
 	memset(d, 0, offsetof(struct dir_times, place));
-	d->fd = openat(dir, SPOOL_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (d->fd < 0) {
-		error_set(reterr, error_path("open", SPOOL_NAME, error_errno(errno)));
-		dir_times_free(d);
-		return -1;
-	}
-	/* Left where unlink fails: it goes with the staging folder or is plain to see in it. */
-	(void)unlinkat(dir, SPOOL_NAME, 0);
+	d->dir = dir;
+	d->fd = -1;
 	*ret = d;
 	return 0;
 }
@@ -73,6 +68,15 @@ static int flush(struct dir_times *d, struct error **reterr)
 {
 	size_t done = 0;
 
+	if (d->fd < 0) {
+		d->fd = openat(d->dir, SPOOL_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (d->fd < 0)
+			return error_set(
+				reterr, error_path("open", SPOOL_NAME, error_errno(errno)));
+		/* Left where unlink fails: it goes with the staging folder or is plain to see in
+		 * it. */
+		(void)unlinkat(d->dir, SPOOL_NAME, 0);
+	}
 	while (done < d->used) {
 		ssize_t n = write(d->fd, d->buffer + done, d->used - done);
 
@@ -176,34 +180,46 @@ static int apply_one(struct dir_times *d, struct tree *tree, int root, const cha
 	return 0;
 }
 
-int dir_times_apply(struct dir_times *d, struct tree *tree, int root, struct error **reterr)
+/* One record after the other, from what all of them are in. */
+static int apply_all(struct dir_times *d, struct tree *tree, int root, const char *all,
+	uint64_t total, struct error **reterr)
 {
+	uint32_t size;
 	int err = 0;
 
-	if (flush(d, reterr) < 0)
-		return -1;
-	if (!d->written)
+	for (uint64_t at = 0; !err && at < total; at += size) {
+		memcpy(&size, all + at, sizeof(size));
+		err = apply_one(d, tree, root, all + at, false, reterr);
+	}
+	/* Backwards: a folder's mode may bar the way to those in it. */
+	for (uint64_t at = total; !err && d->late_modes && at; at -= size) {
+		memcpy(&size, all + at - sizeof(size), sizeof(size));
+		err = apply_one(d, tree, root, all + at - size, true, reterr);
+	}
+	return err;
+}
+
+int dir_times_apply(struct dir_times *d, struct tree *tree, int root, struct error **reterr)
+{
+	if (!d->records)
 		return 0;
 	if (d->late_modes) {
 		d->done = calloc(2 * d->records, sizeof(*d->done));
 		if (!d->done)
 			return error_set(reterr, &error_no_memory);
 	}
+	if (d->fd < 0)
+		return apply_all(d, tree, root, d->buffer, d->used, reterr);
+	if (flush(d, reterr) < 0)
+		return -1;
 
-	const char *all = mmap(NULL, d->written, PROT_READ, MAP_PRIVATE, d->fd, 0);
-	uint32_t size;
+	char *all = mmap(NULL, d->written, PROT_READ, MAP_PRIVATE, d->fd, 0);
 
 	if (all == MAP_FAILED)
 		return error_set(reterr, error_path("mmap", SPOOL_NAME, error_errno(errno)));
-	for (uint64_t at = 0; !err && at < d->written; at += size) {
-		memcpy(&size, all + at, sizeof(size));
-		err = apply_one(d, tree, root, all + at, false, reterr);
-	}
-	/* Backwards: a folder's mode may bar the way to those in it. */
-	for (uint64_t at = d->written; !err && d->late_modes && at; at -= size) {
-		memcpy(&size, all + at - sizeof(size), sizeof(size));
-		err = apply_one(d, tree, root, all + at - size, true, reterr);
-	}
-	munmap((void *)all, d->written);
+
+	int err = apply_all(d, tree, root, all, d->written, reterr);
+
+	munmap(all, d->written);
 	return err;
 }

@@ -20,35 +20,42 @@
 #define TOLD '-'
 #define FILE_MAX (256u << 20)
 
-void implicit_add(struct implicit_writer *w, const char *path, bool made)
+static void flush(struct implicit_writer *w)
 {
-	char record[PATH_MAX + 2];
-	size_t size = strlen(path), done = 0;
+	size_t done = 0;
 
-	if (w->errnum || size >= PATH_MAX || (w->fd < 0 && !made))
-		return;
 	if (w->fd < 0)
 		w->fd = openat(
 			w->dir, IMPLICIT_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (w->fd < 0) {
+	if (w->fd < 0)
 		w->errnum = errno;
-		return;
-	}
-	record[0] = made ? MADE : TOLD;
-	memcpy(record + 1, path, size + 1);
-	while (done < size + 2) {
-		ssize_t n = write(w->fd, record + done, size + 2 - done);
+	while (done < w->used && !w->errnum) {
+		ssize_t n = write(w->fd, w->buffer + done, w->used - done);
 
-		if (n < 0 && errno != EINTR) {
+		if (n < 0 && errno != EINTR)
 			w->errnum = errno;
-			return;
-		}
 		done += n > 0 ? (size_t)n : 0;
 	}
+	w->used = 0;
+}
+
+void implicit_add(struct implicit_writer *w, const char *path, bool made)
+{
+	size_t size = strlen(path) + 1;
+
+	if (w->errnum || size > PATH_MAX || (w->fd < 0 && !w->used && !made))
+		return;
+	if (w->used + 1 + size > sizeof(w->buffer))
+		flush(w);
+	w->buffer[w->used++] = made ? MADE : TOLD;
+	memcpy(w->buffer + w->used, path, size);
+	w->used += size;
 }
 
 int implicit_finish(struct implicit_writer *w, struct error **reterr)
 {
+	if (w->used)
+		flush(w);
 	if (w->errnum)
 		return error_set(
 			reterr, error_path("write", IMPLICIT_FILE, error_errno(w->errnum)));

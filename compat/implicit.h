@@ -15,13 +15,16 @@ struct error;
 /* ---- writing ---- */
 
 struct implicit_writer {
-	int dir; /* where the file is made at the first folder */
+	int dir; /* where the file is made when the buffer is full, or at the end */
 	int fd;  /* -1: none so far */
 	int errnum;
+	size_t used;
+	char buffer[8192]; /* two records, at least */
 };
 #define IMPLICIT_WRITER(d) ((struct implicit_writer){.dir = (d), .fd = -1})
 /* made: a parent was made; else an entry has told of a folder that was there already. */
 void implicit_add(struct implicit_writer *w, const char *path, bool made);
+/* Everything is in the file, if there is anything. */
 int implicit_finish(struct implicit_writer *w, struct error **reterr);
 void implicit_close(struct implicit_writer *w);
 

@@ -117,16 +117,23 @@ static int push(struct tree *t, unsigned depth, const char *name, size_t size, i
 	return 0;
 }
 
-static int make_folder(int dir, const char *name)
+static int make_folder(int dir, const char *name, int *ret_fd)
 {
 	if (mkdirat(dir, name, 0755) < 0)
-		return errno == EEXIST ? 0 : errno;
+		return errno;
 
 	cleanup_close int fd = openat(dir, name, FOLDER);
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	struct stat st;
 
 	/* A set-gid parent hands on its group, and a umask may have taken bits. */
-	if (fd < 0 || fchown(fd, geteuid(), getegid()) < 0 || fchmod(fd, 0755) < 0)
+	if (fd < 0 || fstat(fd, &st) < 0 ||
+		((st.st_uid != uid || st.st_gid != gid) && fchown(fd, uid, gid) < 0) ||
+		((st.st_mode & 07777) != 0755 && fchmod(fd, 0755) < 0))
 		return errno;
+	*ret_fd = fd;
+	fd = -1;
 	return 0;
 }
 
@@ -208,11 +215,10 @@ static int walk(struct tree *t, unsigned flags, unsigned *ret_depth)
 		int fd = openat(dir, component, FOLDER);
 
 		if (fd < 0 && errno == ENOENT && (flags & TREE_MAKE) && name >= link_end) {
-			err = make_folder(dir, component);
+			err = make_folder(dir, component, &fd);
 			if (err)
 				return err;
 			tell_made(t, depth, component);
-			fd = openat(dir, component, FOLDER);
 		}
 		if (fd < 0 && (errno == ENOTDIR || errno == ELOOP)) {
 			if (flags & TREE_NO_SYMLINKS)

@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "implicit.h"
 #include "tree.h"
 #include "untar_fixture.h"
 #include "whiteout.h"
@@ -562,6 +563,49 @@ static void test_entries(void **state)
 	}
 }
 
+/* More folders than the buffers of their times and of those without an entry hold. */
+static void test_many_folders(void **state)
+{
+	enum { N = 600 };
+	cleanup_buf struct buf tar = {0};
+	struct implicit_set implicit;
+	struct untar_result result;
+	struct error *err = NULL;
+	struct world w;
+
+	(void)state;
+	world_make(&w);
+	for (int i = 0; i < N; i++) {
+		cleanup_free char *dir = str_printf("told-%d-%060d", i, 0);
+		cleanup_free char *file = str_printf("made-%d/folder/file", i);
+
+		tar_member(&tar, &(struct member){.name = dir, .type = '5', .mtime = 1000 + i});
+		tar_member(&tar, &(struct member){.name = file, .data = "1"});
+	}
+	tar_end(&tar);
+	assert_null(world_unpack(&w, tar.data, tar.size, 0, true, &result));
+
+	cleanup_free char *layer = str_printf("%s/layer", w.dir);
+	cleanup_free char *tree = str_printf("%s/layer/tree", w.dir);
+	cleanup_close int fd = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_int_equal(implicit_load(fd, &implicit, &err), 0);
+	assert_int_equal(implicit.n, 2 * N);
+	for (int i = 0; i < N; i++) {
+		cleanup_free char *told =
+			str_printf("told-%d-%060d dir mode=755 mtime=%d", i, 0, 1000 + i);
+		cleanup_free char *made = str_printf("made-%d/folder", i);
+		cleanup_free char *differs = tree_differs(tree, (const char *const[]){told, NULL});
+
+		if (differs)
+			fail_msg("%s", differs);
+		if (!implicit_has(&implicit, made))
+			fail_msg("%s is not known to have been made", made);
+	}
+	implicit_free(&implicit);
+	world_remove(&w);
+}
+
 static void test_path_clean(void **state)
 {
 	static const struct {
@@ -605,6 +649,7 @@ int main(void)
 		cmocka_unit_test(test_deep),
 		cmocka_unit_test(test_source_fails),
 		cmocka_unit_test(test_entries),
+		cmocka_unit_test(test_many_folders),
 	};
 
 	umask(077);
