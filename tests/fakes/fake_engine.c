@@ -2,7 +2,9 @@
 /* An engine in memory; what the tests of distribution/ in Go have as mocks. */
 #include "fakes/fake_engine.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "image/digest.h"
@@ -416,4 +418,22 @@ void fake_engine_free(struct fake_engine *e)
 	map_free(&e->layers);
 	map_free(&e->metadata);
 	pthread_mutex_destroy(&e->lock);
+}
+
+const struct image_pull_plugin *fake_engine_load_plugin(void)
+{
+	const char *build = getenv("top_builddir");
+	cleanup_free char *path = str_printf("%s/.libs/image_pull.so", build ? build : ".");
+	void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	const struct image_pull_plugin *plugin;
+
+	if (!so) {
+		fprintf(stderr, "%s\n", dlerror());
+		return NULL;
+	}
+	plugin = dlsym(so, IMAGE_PULL_SYMBOL);
+	if (plugin && plugin->magic == IMAGE_PULL_MAGIC)
+		return plugin;
+	fprintf(stderr, "%s has no plugin\n", path);
+	return NULL;
 }

@@ -47,6 +47,8 @@ struct fake_engine {
 void fake_engine_init(struct fake_engine *e, bool staging);
 void fake_engine_forget(struct fake_engine *e); /* what was said and asked, not the stores */
 void fake_engine_free(struct fake_engine *e);
+/* The plugin that was built, vetted; NULL with a word on stderr. It stays loaded. */
+const struct image_pull_plugin *fake_engine_load_plugin(void);
 /* Holds on layers that were not given back. */
 int fake_engine_holds(const struct fake_engine *e);
 
