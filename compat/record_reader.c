@@ -246,8 +246,8 @@ static int take_entry(struct record_reader *r, const unsigned char *payload, siz
 	ret->gid = e.gid;
 	ret->size = e.size;
 	ret->sparse = e.sparse;
-	ret->mtime = (struct timespec){.tv_sec = e.mtime, .tv_nsec = e.mtime_ns};
-	ret->atime = (struct timespec){.tv_sec = e.atime, .tv_nsec = e.atime_ns};
+	ret->mtime = (struct timespec){.tv_sec = tar_time(e.mtime), .tv_nsec = e.mtime_ns};
+	ret->atime = (struct timespec){.tv_sec = tar_time(e.atime), .tv_nsec = e.atime_ns};
 	ret->major = e.major;
 	ret->minor = e.minor;
 	r->is_file = e.type == '0';

@@ -106,7 +106,7 @@ bool tar_pax_time(struct tar_slice s, struct timespec *ret)
 		seconds--;
 		nanoseconds = 1000000000 - nanoseconds;
 	}
-	ret->tv_sec = seconds;
+	ret->tv_sec = tar_time(seconds);
 	ret->tv_nsec = nanoseconds;
 	return true;
 }
@@ -163,13 +163,13 @@ static bool parse_extra(const unsigned char *b, enum tar_format format, struct t
 		field(prefix, b + 345, 131);
 		if (!tar_number(b + 476, 12, &n))
 			return false;
-		ret->atime.tv_sec = n;
+		ret->atime.tv_sec = tar_time(n);
 		return tar_number(b + 488, 12, &n);
 	case TAR_GNU:
 		/* Go before 1.8 wrote a prefix there: then these are no numbers. */
 		if ((!b[345] || tar_number(b + 345, 12, &n)) &&
 			(!b[357] || tar_number(b + 357, 12, &(int64_t){0}))) {
-			ret->atime.tv_sec = n;
+			ret->atime.tv_sec = tar_time(n);
 			return true;
 		}
 		field(prefix, b + 345, 155);
@@ -195,7 +195,7 @@ bool tar_parse_block(const unsigned char b[TAR_BLOCK], enum tar_format format,
 		!tar_number(b + 136, 12, &mtime))
 		return false;
 	ret->mode = (unsigned)mode & 07777;
-	ret->mtime.tv_sec = mtime;
+	ret->mtime.tv_sec = tar_time(mtime);
 	if (format != TAR_V7) {
 		if (!tar_number(b + 329, 8, &major) || !tar_number(b + 337, 8, &minor) ||
 			!parse_extra(b, format, ret, name_buffer))

@@ -31,6 +31,16 @@ struct tar_entry {
 	unsigned major, minor;
 };
 
+/* Seconds as this machine has them: the nearest, where time_t has 32 bits. */
+static inline time_t tar_time(int64_t seconds)
+{
+	time_t t = (time_t)seconds;
+
+	if (t != seconds)
+		t = seconds < 0 ? INT32_MIN : INT32_MAX;
+	return t;
+}
+
 /* Who is told of every byte of the tar, in order. */
 struct tar_keep {
 	void *arg;

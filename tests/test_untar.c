@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,12 @@
 #include <cmocka.h>
 
 #define CAPABILITY "\1\0\0\2\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+
+#if LONG_MAX == INT32_MAX
+#define MTIME_BIG "2147483647" /* the last one that its time_t has */
+#else
+#define MTIME_BIG "4500000000"
+#endif
 
 enum { ROOT_ONLY = 1, NO_END = 2 };
 
@@ -227,7 +234,7 @@ static const struct test tests[] = {
 			.gid = 4000000000,
 			.mtime = 4500000000}},
 		NULL,
-		{"a file uid=3000000 gid=4000000000 mtime=4500000000"},
+		{"a file uid=3000000 gid=4000000000 mtime=" MTIME_BIG},
 		ROOT_ONLY},
 	{.name = "ids-too-big",
 		{{.name = "a", .data = "x", .uid = (int64_t)1 << 33}},

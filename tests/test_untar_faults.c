@@ -204,6 +204,10 @@ static void test_each_call(void **state)
 	if (text)
 		fail_msg("without a fault: %s", text);
 	memcpy(counts, fault.count, sizeof(counts));
+	if (!counts[CALL_openat]) {
+		print_message("# SKIP the calls have other names here (large files on 32 bits)\n");
+		skip();
+	}
 	for (int call = 0; call < CALLS; call++) {
 		for (unsigned at = 1; at <= counts[call]; at++) {
 			cleanup_free char *tree = NULL;
