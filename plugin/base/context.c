@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -282,8 +283,11 @@ int thread_start(
 {
 	pthread_attr_t attr;
 	sigset_t all, old;
+	long least = sysconf(_SC_THREAD_STACK_MIN); /* 128 KiB on arm64 */
 	int rc;
 
+	if (least > 0 && stack_size < (size_t)least)
+		stack_size = (size_t)least;
 	rc = pthread_attr_init(&attr);
 	if (rc != 0)
 		return error_set(reterr, error_errno(rc));

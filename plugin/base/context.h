@@ -61,7 +61,8 @@ int context_sleep(const struct context *ctx, int64_t ms);
 int cond_init(pthread_cond_t *cond); /* with CLOCK_MONOTONIC */
 int64_t monotonic_ms(void);
 
-/* A thread with every signal blocked and a stack of stack_size bytes. */
+/* A thread with every signal blocked and a stack of stack_size bytes, or of what the system wants
+ * at least. */
 int thread_start(
 	pthread_t *t, size_t stack_size, void *(*fn)(void *), void *arg, struct error **reterr);
 
