@@ -276,7 +276,7 @@ class Site:
 class Stalling(http.server.BaseHTTPRequestHandler):
     """A registry with one image, whose layer never ends."""
     protocol_version = "HTTP/1.1"
-    layer = gzip.compress(os.urandom(1 << 20))
+    layer = gzip.compress(tar_of({"big": os.urandom(1 << 20)}))  # a tar, or unpacking would end at its first block
     config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' % (b"0" * 64)
     stalled = threading.Event()
     gone = threading.Event()  # whoever waited for the layer has closed the connection
