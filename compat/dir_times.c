@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "file.h"
 #include "tree.h"
 
 #define SPOOL_NAME "dir-times"
@@ -66,8 +67,6 @@ void dir_times_free(struct dir_times *d)
 
 static int flush(struct dir_times *d, struct error **reterr)
 {
-	size_t done = 0;
-
 	if (d->fd < 0) {
 		d->fd = openat(d->dir, SPOOL_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		if (d->fd < 0)
@@ -77,16 +76,8 @@ static int flush(struct dir_times *d, struct error **reterr)
 		 * it. */
 		(void)unlinkat(d->dir, SPOOL_NAME, 0);
 	}
-	while (done < d->used) {
-		ssize_t n = write(d->fd, d->buffer + done, d->used - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set(
-				reterr, error_path("write", SPOOL_NAME, error_errno(errno)));
-		done += (size_t)n;
-	}
+	if (file_write_all(d->fd, d->buffer, d->used) < 0)
+		return error_set(reterr, error_path("write", SPOOL_NAME, error_errno(errno)));
 	d->written += d->used;
 	d->used = 0;
 	return 0;

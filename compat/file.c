@@ -95,8 +95,10 @@ int file_read(
 	return r;
 }
 
-static int write_all(int fd, const char *data, size_t size)
+int file_write_all(int fd, const void *from, size_t size)
 {
+	const char *data = from;
+
 	while (size) {
 		ssize_t n = write(fd, data, size);
 
@@ -125,7 +127,7 @@ static int fill(
 	int fd, const void *data, size_t size, mode_t mode, bool durable, const char **ret_step)
 {
 	*ret_step = "write";
-	if (write_all(fd, data, size) < 0)
+	if (file_write_all(fd, data, size) < 0)
 		return -1;
 	*ret_step = "chmod";
 	if (fchmod(fd, mode) < 0)

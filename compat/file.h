@@ -17,6 +17,8 @@ int file_read(
 	const char *path, size_t limit, char **ret_data, size_t *ret_size, struct error **reterr);
 int file_read_fd(int fd, const char *path, size_t limit, char **ret_data, size_t *ret_size,
 	struct error **reterr);
+/* All of it, where fd stands. -1 with errno set: an unknown part of it was written. */
+int file_write_all(int fd, const void *from, size_t size);
 /* Readers see the old file or the new one, never a part. durable: written to the disk, name and
  * all, before it returns. The folder must exist. */
 int file_write_atomic(const char *path, const void *data, size_t size, mode_t mode, bool durable,

@@ -22,20 +22,11 @@
 
 static void flush(struct implicit_writer *w)
 {
-	size_t done = 0;
-
 	if (w->fd < 0)
 		w->fd = openat(
 			w->dir, IMPLICIT_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (w->fd < 0)
+	if (w->fd < 0 || file_write_all(w->fd, w->buffer, w->used) < 0)
 		w->errnum = errno;
-	while (done < w->used && !w->errnum) {
-		ssize_t n = write(w->fd, w->buffer + done, w->used - done);
-
-		if (n < 0 && errno != EINTR)
-			w->errnum = errno;
-		done += n > 0 ? (size_t)n : 0;
-	}
 	w->used = 0;
 }
 

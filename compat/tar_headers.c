@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "file.h"
 #include "tar_ops.h"
 #include "tar_reader.h"
 
@@ -83,19 +84,11 @@ void tar_headers_free(struct tar_headers *h)
 
 static void put(struct tar_headers *h, const char *data, size_t size)
 {
-	while (size && !h->errnum) {
-		ssize_t n = write(h->fd, data, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			h->errnum = errno;
-			return;
-		}
-		data += n;
-		size -= (size_t)n;
-		h->written += (size_t)n;
-	}
+	if (h->errnum)
+		return;
+	if (file_write_all(h->fd, data, size) < 0)
+		h->errnum = errno;
+	h->written += size;
 }
 
 static void compress(struct tar_headers *h, ZSTD_EndDirective end)

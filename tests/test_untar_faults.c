@@ -205,7 +205,7 @@ static void test_each_call(void **state)
 		fail_msg("without a fault: %s", text);
 	memcpy(counts, fault.count, sizeof(counts));
 	if (!counts[CALL_openat]) {
-		print_message("# SKIP the calls have other names here (large files on 32 bits)\n");
+		print_message("# skip: the calls have other names here (large files on 32 bits)\n");
 		skip();
 	}
 	for (int call = 0; call < CALLS; call++) {

@@ -62,4 +62,4 @@ def pulls(language):
 
 if __name__ == "__main__":
     tap.needs("docker-registry", "skopeo", built=(PLUGIN,), sanitizers="a plugin with sanitizers needs a host with them")
-    tap.main("page", [pulls(language) for language in COMPILERS], str)
+    tap.main("page", [pulls(language) for language in COMPILERS], str)  # a folder is all they need
